@@ -1,0 +1,9 @@
+//! Walbrook: continuous backup of SQLite databases.
+//!
+//! A page travels out `sqlite → database → replica → ltx → storage` and back
+//! `storage → ltx → restore → file`; no room imports one further down its own way.
+
+pub mod commands;
+pub mod storage;
+pub mod sys;
+pub mod units;

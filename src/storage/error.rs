@@ -1,0 +1,88 @@
+//! What can go wrong with a storage, in terms that decide what to do next.
+
+use std::fmt;
+use std::io;
+
+/// A failed storage operation. Each names the operation, the file or place, and the cause.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no such file (any more).
+    NotFound {
+        /// The file's path or URL.
+        location: String,
+    },
+    /// The place is not the one the replica was found at when its position was read: a disk was unmounted,
+    /// mounted or replaced. The position must be read again before anything is written.
+    Replaced {
+        /// The replica's path.
+        location: String,
+    },
+    /// The content to store could not be produced; the storage itself did not fail.
+    Content {
+        /// The file that was to be written.
+        location: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The storage failed or could not be reached.
+    Io {
+        /// What was being done: "list", "write", …
+        operation: &'static str,
+        /// On what.
+        location: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StorageError {
+    /// Whether the file may have arrived in spite of the error.
+    pub fn outcome_unknown(&self) -> bool {
+        // A rename either happened or not, but the error may have come after it (syncing the directory).
+        matches!(
+            self,
+            StorageError::Io {
+                operation: "publish",
+                ..
+            }
+        )
+    }
+
+    /// Whether this says that the file is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, StorageError::NotFound { .. })
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageError::NotFound { location } => {
+                write!(f, "{location}: no such file in the replica")
+            }
+            StorageError::Replaced { location } => write!(
+                f,
+                "{location}: this is another directory than a moment ago (unmounted, mounted or replaced?); \
+                 nothing was written, its position is read again"
+            ),
+            StorageError::Content { location, source } => {
+                write!(f, "cannot produce {location}: {source}")
+            }
+            StorageError::Io {
+                operation,
+                location,
+                source,
+            } => write!(f, "cannot {operation} {location}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StorageError::Content { source, .. } | StorageError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where replicas are kept. [`Storage`] is the whole contract; a backend is a file or folder of this room, and
+//! the conformance suite holds each of them to these words against a real server.
+//!
+//! A replica is a tree of immutable LTX files, named by level and TXID range. A file is there complete or not
+//! at all, under its final name; uploads under way are invisible in listings.
+
+mod error;
+pub mod file;
+
+use std::io::{self, Read, Write};
+
+pub use error::StorageError;
+
+use crate::units::{Level, Timestamp, TxidRange};
+
+/// Names one file of a replica.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FileName {
+    /// The level it stands on.
+    pub level: Level,
+    /// The TXIDs it covers.
+    pub txids: TxidRange,
+}
+
+impl std::fmt::Display for FileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "level {} {}", self.level, self.txids)
+    }
+}
+
+/// One file in a listing.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FileInfo {
+    /// Its name.
+    pub name: FileName,
+    /// Size in bytes.
+    pub size: u64,
+    /// The time in its LTX header where the backend keeps it, else the time it was stored.
+    pub created: Timestamp,
+}
+
+/// Which bytes of a file to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ByteRange {
+    /// From this offset to the end.
+    From(u64),
+    /// The last so many bytes, or all where there are fewer.
+    Last(u64),
+    /// `length` bytes from `offset`.
+    Exact {
+        /// First byte.
+        offset: u64,
+        /// How many; a file that ends earlier is an error.
+        length: u64,
+    },
+}
+
+/// What a file will hold: written out on demand, and again from the start when an upload is tried again.
+pub trait Content {
+    /// Writes the whole content to `out`. Each call must write the same bytes.
+    ///
+    /// # Errors
+    /// Those of `out`, unchanged, and those of reading the source.
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// One replica's place on a storage. Every call may be made from several threads at once.
+pub trait Storage: Send + Sync {
+    /// Where this is, for messages: a URL without secrets.
+    fn location(&self) -> String;
+
+    /// The files of `level`, ascending by (min, max) TXID. A level or replica that does not exist is empty;
+    /// a place that cannot be looked into is an error. Other names than those of LTX files are left out.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached or refuses.
+    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError>;
+
+    /// Reads bytes of a file. The reader reports a file cut short as [`io::ErrorKind::UnexpectedEof`].
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is no such file; others when the storage cannot be reached.
+    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError>;
+
+    /// Stores a file under its final name, atomically and durably, replacing one that is there, and gives its
+    /// size in bytes. `created` is kept beside it. After an error the name holds what it held before, or, when
+    /// [`StorageError::outcome_unknown`] says so, perhaps the new file.
+    ///
+    /// # Errors
+    /// When the content cannot be produced or the storage cannot be reached or is full.
+    fn write(
+        &self,
+        name: FileName,
+        created: Timestamp,
+        content: &dyn Content,
+    ) -> Result<u64, StorageError>;
+
+    /// Deletes files; those already gone are fine. Stops at the first error.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached or refuses.
+    fn delete(&self, names: &[FileName]) -> Result<(), StorageError>;
+
+    /// Deletes everything of this replica, and only of it.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached or refuses.
+    fn delete_all(&self) -> Result<(), StorageError>;
+}

@@ -1,0 +1,216 @@
+//! Files that must survive a power cut. Everything Walbrook stores goes through [`FileSystem`], so that a
+//! test can stop the disk after any write, sync or rename and look at what is left.
+//!
+//! The rule of this file: a final name only ever appears on a complete, synced file ([`publish`]), and nobody
+//! else in the program renames. SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::units::Timestamp;
+
+/// Which file a name stands for: stays the same across renames, differs after a replacement or a remount.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FileIdentity {
+    /// The device it is on.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
+impl FileIdentity {
+    /// The identity in `metadata`.
+    pub fn of(metadata: &fs::Metadata) -> FileIdentity {
+        FileIdentity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// Its last path component; names that are not UTF-8 are left out of listings.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time.
+    pub modified: Timestamp,
+}
+
+/// The file operations that durability depends on. Paths are absolute.
+pub trait FileSystem: Send + Sync {
+    /// Creates `path` for writing, readable too, emptying what is there; only the owner may read it.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+    /// Opens the existing file `path` for reading and writing in place.
+    fn open_existing(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+    /// Opens `path` for reading, positioned at `offset` bytes.
+    fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+    /// Gives a file another name, replacing what has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes the name `path`.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes the directory `path` with all in it.
+    fn remove_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in directory `path` durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Creates directory `path` and those above it, durably; existing ones are fine.
+    fn create_directories(&self, path: &Path) -> io::Result<()>;
+    /// The regular files in directory `path`, in no order.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Which file `path` stands for, following links.
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
+}
+
+/// A file open for writing.
+pub trait OpenFile: Write + Send {
+    /// Writes all of `bytes` at `offset`, leaving the position of [`Write`] alone.
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads exactly `bytes.len()` bytes at `offset`.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Makes the file `size` bytes long, growing with zeros that take no space.
+    fn set_len(&mut self, size: u64) -> io::Result<()>;
+    /// Sets the modification time.
+    fn set_modified(&mut self, time: Timestamp) -> io::Result<()>;
+    /// Makes content and size durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Gives the complete file `temporary` its final name, durably: syncs it, renames it, syncs the directory.
+/// On an error the final name still holds what it held before, or already the whole new file.
+pub fn publish(
+    fs: &dyn FileSystem,
+    mut file: Box<dyn OpenFile>,
+    temporary: &Path,
+    name: &Path,
+) -> io::Result<()> {
+    file.sync()?;
+    drop(file);
+    fs.rename(temporary, name)?;
+    fs.sync_directory(parent(name))
+}
+
+/// The directory that holds `path`.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The machine's own file system.
+#[derive(Debug, Default)]
+pub struct SystemFiles;
+
+impl FileSystem for SystemFiles {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        Ok(Box::new(options.mode(0o600).open(path)?))
+    }
+
+    fn open_existing(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(
+            OpenOptions::new().read(true).write(true).open(path)?,
+        ))
+    }
+
+    fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut file = File::open(path)?;
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn create_directories(&self, path: &Path) -> io::Result<()> {
+        let missing: Vec<PathBuf> = path
+            .ancestors()
+            .take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+            .map(Path::to_path_buf)
+            .collect();
+        fs::create_dir_all(path)?;
+        for directory in missing.iter().rev() {
+            self.sync_directory(parent(directory))?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if metadata.is_file() {
+                entries.push(Entry {
+                    name,
+                    size: metadata.len(),
+                    modified: Timestamp::from_millis(
+                        metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000,
+                    ),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        Ok(FileIdentity::of(&fs::metadata(path)?))
+    }
+}
+
+impl OpenFile for File {
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, offset)
+    }
+
+    fn set_len(&mut self, size: u64) -> io::Result<()> {
+        File::set_len(self, size)
+    }
+
+    fn set_modified(&mut self, time: Timestamp) -> io::Result<()> {
+        let distance = Duration::from_millis(time.millis().unsigned_abs());
+        let time = if time.millis() < 0 {
+            UNIX_EPOCH - distance
+        } else {
+            UNIX_EPOCH + distance
+        };
+        File::set_modified(self, time)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
