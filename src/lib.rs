@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod database;
+pub mod ltx;
 pub mod sqlite;
 pub mod storage;
 pub mod sys;
