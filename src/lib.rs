@@ -6,6 +6,7 @@
 pub mod commands;
 pub mod database;
 pub mod ltx;
+pub mod replica;
 pub mod sqlite;
 pub mod storage;
 pub mod sys;

@@ -76,7 +76,8 @@ impl DatabaseFiles {
             FileHeader::Rollback | FileHeader::Wal => {}
         }
         let (wal_path, shm_path) = (with_suffix(&path, "-wal"), with_suffix(&path, "-shm"));
-        if !(wal_path.exists() && shm_path.exists()) && !may_create_beside(&database.file, &path)? {
+        let complete = wal_path.exists() && shm_path.exists();
+        if !complete && !may_create_beside(&database.file, &path)? {
             return Err(SqliteError::NotOwner(path));
         }
 
