@@ -4,6 +4,7 @@
 //! `storage → ltx → restore → file`; no room imports one further down its own way.
 
 pub mod commands;
+pub mod ltx;
 pub mod storage;
 pub mod sys;
 pub mod units;
