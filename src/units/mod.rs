@@ -1,10 +1,12 @@
 //! The quantities every room speaks of. Each has a type, so that a TXID is never mistaken for a page
 //! number and a page count never for a page size; numbers are converted once, at the edge.
 
+mod duration;
 mod page;
 mod timestamp;
 mod txid;
 
+pub use duration::{DurationError, GoDuration, parse_duration};
 pub use page::{PENDING_BYTE, PageCount, PageNumber, PageSize};
 pub use timestamp::{Timestamp, TimestampError};
 pub use txid::{Level, Txid, TxidRange};
