@@ -1,1 +1,6 @@
 //! The program from outside.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod conformance;
+mod support;

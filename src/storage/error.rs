@@ -73,8 +73,31 @@ impl fmt::Display for StorageError {
                 operation,
                 location,
                 source,
-            } => write!(f, "cannot {operation} {location}: {source}"),
+            } => write!(
+                f,
+                "cannot {operation} {location}: {source}{}",
+                advice(source)
+            ),
         }
+    }
+}
+
+/// What is safe and what to do, for the errors that a person can end. Only the machine's own errors: a server
+/// that refuses needs other advice.
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    if error.raw_os_error().is_none() {
+        return "";
+    }
+    match error.kind() {
+        StorageFull | QuotaExceeded => "; what is stored already is safe, free some space to go on",
+        PermissionDenied => {
+            "; nothing was changed, check owner and mode of that path and of the directories above it"
+        }
+        ReadOnlyFilesystem => {
+            "; nothing was changed, the file system is mounted read-only (after a disk error?)"
+        }
+        _ => "",
     }
 }
 

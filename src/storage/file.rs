@@ -1,1 +1,368 @@
-//! Replicas in a directory.
+//! Replicas in a directory: `<root>/ltx/<level>/<min>-<max>.ltx`, the level a plain decimal number, the file's
+//! modification time being the time in its LTX header.
+//!
+//! A file appears under its name complete, synced and with its time, or not at all. What was learnt from a
+//! listing holds only for the directory that was listed: when another one stands at the same path (a disk was
+//! unmounted, mounted or swapped), nothing is written or deleted until the replica is listed again.
+
+mod seen;
+
+use std::collections::HashSet;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::seen::Seen;
+use super::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
+use crate::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish};
+use crate::sys::temporary;
+use crate::units::{Level, Timestamp, Txid, TxidRange};
+
+/// Bytes gathered before the file system is asked to write.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Whose the directories and files of a replica shall be: usually as the database's own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ownership {
+    /// Of new directories.
+    pub directories: Owner,
+    /// Of new files.
+    pub files: Owner,
+}
+
+/// A replica in a directory.
+pub struct FileStorage {
+    root: PathBuf,
+    fs: Arc<dyn FileSystem>,
+    ownership: Option<Ownership>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Seen,
+    /// Levels already cleared of what dead runs left.
+    swept: HashSet<Level>,
+}
+
+impl FileStorage {
+    /// The replica in directory `root`, an absolute path that need not exist. New directories and files can be
+    /// used by this process's user alone.
+    pub fn new(root: PathBuf, fs: Arc<dyn FileSystem>) -> FileStorage {
+        FileStorage {
+            root,
+            fs,
+            ownership: None,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The same, its new directories and files belonging to whom `ownership` says, as far as this process may
+    /// give them away.
+    pub fn with_ownership(self, ownership: Ownership) -> FileStorage {
+        FileStorage {
+            ownership: Some(ownership),
+            ..self
+        }
+    }
+
+    fn files(&self) -> PathBuf {
+        self.root.join("ltx")
+    }
+
+    fn level(&self, level: Level) -> PathBuf {
+        self.files().join(level.to_string())
+    }
+
+    fn path(&self, name: FileName) -> PathBuf {
+        self.level(name.level).join(file_name(name.txids))
+    }
+
+    /// The identity of the root; none when there is no such directory.
+    fn identity(&self) -> Result<Option<FileIdentity>, StorageError> {
+        match self.fs.identity(&self.root) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("look at", &self.root, error)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses when what was listed is not what stands there now.
+    fn check(&self, seen: &mut Seen) -> Result<(), StorageError> {
+        if seen.holds(self.identity()?) {
+            return Ok(());
+        }
+        Err(StorageError::Replaced {
+            location: self.location(),
+        })
+    }
+
+    /// Makes the directory of `level` ready for a file and tells whether it was not yet swept by this object.
+    /// Holds the lock throughout: a root we create ourselves is not a replaced one.
+    fn prepare(&self, level: Level) -> Result<bool, StorageError> {
+        let mut state = self.state();
+        self.check(&mut state.seen)?;
+        let directory = self.level(level);
+        let missing = self.missing(&directory)?;
+        if !missing.is_empty() {
+            let mut made = self.fs.create_directories(&directory);
+            for new in &missing {
+                made = made.and_then(|()| self.fs.set_owner(new, self.directory_owner(new)?));
+            }
+            made.map_err(|error| failed("create directory", &directory, error))?;
+            state.seen.created(self.identity()?);
+        }
+        Ok(state.swept.insert(level))
+    }
+
+    /// The directories that `directory` lacks to exist, itself first.
+    fn missing<'a>(&self, directory: &'a Path) -> Result<Vec<&'a Path>, StorageError> {
+        let mut missing = Vec::new();
+        for path in directory.ancestors() {
+            match self.fs.identity(path) {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
+                Err(error) => return Err(failed("look at", path, error)),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn directory_owner(&self, new: &Path) -> io::Result<Owner> {
+        match self.ownership {
+            Some(ownership) => Ok(ownership.directories),
+            None => Ok(Owner {
+                mode: 0o700,
+                ..self.fs.status(new)?.owner
+            }),
+        }
+    }
+
+    /// Fills, closes and publishes the open file `temporary`.
+    fn fill(
+        &self,
+        file: Box<dyn OpenFile>,
+        temporary: &Path,
+        name: &Path,
+        created: Timestamp,
+        content: &dyn Content,
+    ) -> Result<u64, StorageError> {
+        let write_failed = |error| failed("write", name, error);
+        let mut sink = Sink {
+            file,
+            written: 0,
+            failed: false,
+        };
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut sink);
+        let produced = content.write_to(&mut out).and_then(|()| out.flush());
+        drop(out);
+        if let Err(source) = produced {
+            return Err(if sink.failed {
+                write_failed(source)
+            } else {
+                StorageError::Content {
+                    location: name.display().to_string(),
+                    source,
+                }
+            });
+        }
+        // Before the name appears, so that nobody ever sees the file with a wrong time.
+        sink.file.set_modified(created).map_err(write_failed)?;
+        if let Some(ownership) = self.ownership {
+            let given = self.fs.set_owner(temporary, ownership.files);
+            given.map_err(write_failed)?;
+        }
+        publish(&*self.fs, sink.file, temporary, name).map_err(|e| failed("publish", name, e))?;
+        Ok(sink.written)
+    }
+
+    /// Removes what dead runs left in the directory of `level`. `temporary` was just created there: its time is
+    /// that file system's own idea of now.
+    fn sweep(&self, level: Level, temporary: &Path) {
+        let directory = self.level(level);
+        let Ok(entries) = self.fs.list(&directory) else {
+            return;
+        };
+        let is_ours = |entry: &&Entry| directory.join(&entry.name) == temporary;
+        if let Some(now) = entries.iter().find(is_ours).map(|entry| entry.modified) {
+            for entry in temporary::stale(&entries, now) {
+                // One that cannot be removed is in nobody's way.
+                let _ = self.fs.remove(&directory.join(&entry.name));
+            }
+        }
+    }
+}
+
+impl Storage for FileStorage {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
+        let directory = self.level(level);
+        // Looked at first: a disk that changes during the listing shows at the next write.
+        let root = self.identity()?;
+        let entries = match self.fs.list(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(failed("list", &directory, error)),
+        };
+        let info = |entry: &Entry| {
+            parse_file_name(&entry.name).map(|txids| FileInfo {
+                name: FileName { level, txids },
+                size: entry.size,
+                created: entry.modified,
+            })
+        };
+        let mut files: Vec<FileInfo> = entries.iter().filter_map(info).collect();
+        files.sort_unstable();
+        self.state().seen.listed(level, root, !files.is_empty());
+        Ok(files)
+    }
+
+    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
+        let path = self.path(name);
+        let opened = match range {
+            ByteRange::From(offset) => self.fs.read_from(&path, offset),
+            ByteRange::Last(bytes) => self.fs.read_last(&path, bytes),
+            ByteRange::Exact { offset, length } => self.fs.read_from(&path, offset).map(|reader| {
+                Box::new(Exactly {
+                    reader,
+                    left: length,
+                }) as Box<dyn Read + Send>
+            }),
+        };
+        opened.map_err(|error| failed("read", &path, error))
+    }
+
+    fn write(
+        &self,
+        name: FileName,
+        created: Timestamp,
+        content: &dyn Content,
+    ) -> Result<u64, StorageError> {
+        let first = self.prepare(name.level)?;
+        let path = self.path(name);
+        let temporary = temporary::beside(&path);
+        let file = self.fs.create(&temporary);
+        let file = file.map_err(|error| failed("write", &path, error))?;
+        if first {
+            self.sweep(name.level, &temporary);
+        }
+        self.fill(file, &temporary, &path, created, content)
+            .map_err(|error| match (self.fs.remove(&temporary), error) {
+                // The temporary was still there, so the rename has not happened.
+                (Ok(()), StorageError::Io { source, .. }) => failed("write", &path, source),
+                (_, error) => error,
+            })
+    }
+
+    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
+        self.check(&mut self.state().seen)?;
+        for name in names {
+            let path = self.path(*name);
+            match self.fs.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("delete", &path, error));
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_all(&self) -> Result<(), StorageError> {
+        let mut state = self.state();
+        let files = self.files();
+        let removed = match self.fs.remove_all(&files) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.fs.sync_directory(&self.root)),
+        };
+        removed.map_err(|error| failed("delete", &files, error))?;
+        // Refused when anything else is in it, which then is not ours to delete.
+        if self.fs.remove_directory(&self.root).is_ok() {
+            let synced = self.fs.sync_directory(parent(&self.root));
+            synced.map_err(|error| failed("delete", &self.root, error))?;
+        }
+        *state = State::default();
+        Ok(())
+    }
+
+    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
+        let generations = self.root.join("generations");
+        match self.fs.status(&generations) {
+            Ok(status) => Ok(status.is_directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("look at", &generations, error)),
+        }
+    }
+}
+
+/// Counts what is written, and remembers whether an error was the file's own.
+struct Sink {
+    file: Box<dyn OpenFile>,
+    written: u64,
+    failed: bool,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        match written {
+            Ok(count) => self.written += count as u64,
+            Err(ref error) => self.failed |= error.kind() != io::ErrorKind::Interrupted,
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Reads so many bytes, and no fewer.
+struct Exactly {
+    reader: Box<dyn Read + Send>,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.reader.read(&mut bytes[..most])?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> StorageError {
+    let location = path.display().to_string();
+    // Only an operation on one file of the replica asks for something that may not be there.
+    if operation == "read" && source.kind() == io::ErrorKind::NotFound {
+        return StorageError::NotFound { location };
+    }
+    StorageError::Io {
+        operation,
+        location,
+        source,
+    }
+}
+
+fn file_name(txids: TxidRange) -> String {
+    format!("{txids}.ltx")
+}
+
+fn parse_file_name(name: &str) -> Option<TxidRange> {
+    let (min, max) = name.strip_suffix(".ltx")?.split_once('-')?;
+    TxidRange::new(Txid::from_hex(min)?, Txid::from_hex(max)?)
+}

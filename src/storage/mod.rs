@@ -42,7 +42,7 @@ pub struct FileInfo {
 /// Which bytes of a file to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ByteRange {
-    /// From this offset to the end.
+    /// From this offset to the end; nothing at or past it.
     From(u64),
     /// The last so many bytes, or all where there are fewer.
     Last(u64),
@@ -76,7 +76,8 @@ pub trait Storage: Send + Sync {
     /// When the storage cannot be reached or refuses.
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError>;
 
-    /// Reads bytes of a file. The reader reports a file cut short as [`io::ErrorKind::UnexpectedEof`].
+    /// Reads bytes of a file. A file cut short is [`io::ErrorKind::UnexpectedEof`], at the latest from the reader
+    /// when it comes to the cut.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] when there is no such file; others when the storage cannot be reached.
@@ -106,4 +107,13 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// When the storage cannot be reached or refuses.
     fn delete_all(&self) -> Result<(), StorageError>;
+
+    /// Whether a replica of Litestream 0.3, which is not made of LTX files, is here. Backends on which such
+    /// replicas never lived, or that cannot look, say no.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached or refuses.
+    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
 }

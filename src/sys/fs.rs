@@ -4,9 +4,9 @@
 //! The rule of this file: a final name only ever appears on a complete, synced file ([`publish`]), and nobody
 //! else in the program renames. SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -31,6 +31,28 @@ impl FileIdentity {
     }
 }
 
+/// Who may use a file or directory: its permission bits and whom it belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// Permission bits, as in `chmod`.
+    pub mode: u32,
+    /// Numeric user.
+    pub user: u32,
+    /// Numeric group.
+    pub group: u32,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// Size in bytes; of no meaning for a directory.
+    pub size: u64,
+    /// Who may use it.
+    pub owner: Owner,
+}
+
 /// One name in a directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
@@ -45,15 +67,23 @@ pub struct Entry {
 /// The file operations that durability depends on. Paths are absolute.
 pub trait FileSystem: Send + Sync {
     /// Creates `path` for writing, readable too, emptying what is there; only the owner may read it.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        self.create_with_mode(path, 0o600)
+    }
+    /// As [`FileSystem::create`], a new file having the permission bits `mode` less the umask.
+    fn create_with_mode(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>>;
     /// Opens the existing file `path` for reading and writing in place.
     fn open_existing(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
     /// Opens `path` for reading, positioned at `offset` bytes.
     fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+    /// Opens `path` for reading its last `bytes` bytes, or all where there are fewer.
+    fn read_last(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Gives a file another name, replacing what has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes the name `path`.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes the directory `path`, which must be empty.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// Removes the directory `path` with all in it.
     fn remove_all(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in directory `path` durable.
@@ -64,6 +94,12 @@ pub trait FileSystem: Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Which file `path` stands for, following links.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
+    /// What `path` stands for, following links.
+    fn status(&self, path: &Path) -> io::Result<Status>;
+    /// Gives `path` the permission bits of `owner`, and its user and group where this process may.
+    fn set_owner(&self, path: &Path, owner: Owner) -> io::Result<()>;
+    /// Bytes that this process may still store on the file system that holds the directory `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// A file open for writing.
@@ -119,10 +155,10 @@ pub fn parent(path: &Path) -> &Path {
 pub struct SystemFiles;
 
 impl FileSystem for SystemFiles {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+    fn create_with_mode(&self, path: &Path, mode: u32) -> io::Result<Box<dyn OpenFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        Ok(Box::new(options.mode(0o600).open(path)?))
+        Ok(Box::new(options.mode(mode).open(path)?))
     }
 
     fn open_existing(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
@@ -139,12 +175,23 @@ impl FileSystem for SystemFiles {
         Ok(Box::new(file))
     }
 
+    fn read_last(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(bytes)))?;
+        Ok(Box::new(file))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn remove_all(&self, path: &Path) -> io::Result<()> {
@@ -196,6 +243,30 @@ impl FileSystem for SystemFiles {
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         Ok(FileIdentity::of(&fs::metadata(path)?))
+    }
+
+    fn status(&self, path: &Path) -> io::Result<Status> {
+        let metadata = fs::metadata(path)?;
+        Ok(Status {
+            is_directory: metadata.is_dir(),
+            size: metadata.len(),
+            owner: Owner {
+                mode: metadata.mode() & 0o7777,
+                user: metadata.uid(),
+                group: metadata.gid(),
+            },
+        })
+    }
+
+    fn set_owner(&self, path: &Path, owner: Owner) -> io::Result<()> {
+        // Only root may give a file away; everybody else's files stay their own, which is fine.
+        let _ = chown(path, Some(owner.user), Some(owner.group));
+        fs::set_permissions(path, Permissions::from_mode(owner.mode))
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(path)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }
 

@@ -1,0 +1,487 @@
+//! A disk in memory whose power can be cut after any operation.
+//!
+//! Faults it models: content written but not synced is lost, kept, or torn (half of the unsynced writes arrive,
+//! the length of all of them); names created, moved or removed since the last sync of their directory arrive in
+//! any combination, whatever their order was. It does not model: a sync that lies, sectors torn inside a write,
+//! directories that vanish (creating those is one durable operation).
+//!
+//! Use: do the work once on [`CrashFiles`], then look at every [`CrashFiles::images`] of every
+//! `0..=operations()`; or let the n-th operation fail with [`CrashFiles::fail_at`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use walbrook::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, Status, parent};
+use walbrook::units::Timestamp;
+
+/// Combinations of unsynced names are tried in full up to this many; of more, those that lack one and those
+/// that have one.
+const NAMES_COMBINED_MAX: usize = 7;
+
+/// The disk.
+#[derive(Clone, Default)]
+pub(crate) struct CrashFiles(Arc<Mutex<Machine>>);
+
+#[derive(Default)]
+struct Machine {
+    start: Disk,
+    log: Vec<Operation>,
+    disk: Disk,
+    fail: Option<(usize, io::ErrorKind)>,
+    attempts: usize,
+}
+
+/// What a power cut left: files by path.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Image(BTreeMap<PathBuf, Vec<u8>>);
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Create(PathBuf),
+    Write(u64, u64, Vec<u8>),
+    SetLen(u64, u64),
+    SetModified(u64, Timestamp),
+    Sync(u64),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    CreateDirectories(PathBuf),
+    RemoveDirectory(PathBuf),
+    SyncDirectory(PathBuf),
+}
+
+#[derive(Clone, Default)]
+struct Disk {
+    contents: BTreeMap<u64, Content>,
+    next: u64,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    /// Changes of names since the last sync of their directory: a rename is one change of two names.
+    pending: Vec<Vec<(PathBuf, Option<u64>)>>,
+    directories: BTreeSet<PathBuf>,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<(u64, Vec<u8>)>,
+    modified: i64,
+}
+
+/// What became of unsynced content.
+#[derive(Clone, Copy)]
+enum Unsynced {
+    Lost,
+    Torn,
+    Kept,
+}
+
+impl Image {
+    /// The content of `path`; none when there is no such file.
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
+        self.0.get(path.as_ref()).map(Vec::as_slice)
+    }
+
+    /// Every file there is.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+impl CrashFiles {
+    /// A disk with these files, all durable, and their directories.
+    pub(crate) fn holding<P: AsRef<Path>>(
+        files: impl IntoIterator<Item = (P, Vec<u8>)>,
+    ) -> CrashFiles {
+        let mut disk = Disk::default();
+        for (path, bytes) in files {
+            let path = path.as_ref();
+            disk.apply(&Operation::CreateDirectories(parent(path).to_path_buf()));
+            disk.apply(&Operation::Create(path.to_path_buf()));
+            disk.apply(&Operation::Write(disk.names[path], 0, bytes));
+            disk.apply(&Operation::Sync(disk.names[path]));
+        }
+        disk.durable_names = disk.names.clone();
+        disk.pending.clear();
+        CrashFiles(Arc::new(Mutex::new(Machine {
+            start: disk.clone(),
+            disk,
+            ..Machine::default()
+        })))
+    }
+
+    /// The disk after the power came back on `image`.
+    pub(crate) fn rebooted(image: &Image) -> CrashFiles {
+        CrashFiles::holding(image.0.clone())
+    }
+
+    /// How many operations were done.
+    pub(crate) fn operations(&self) -> usize {
+        self.machine().log.len()
+    }
+
+    /// Lets the operation after `operations` more succeed ones fail, once, doing nothing.
+    pub(crate) fn fail_at(&self, operations: usize, kind: io::ErrorKind) {
+        let mut machine = self.machine();
+        machine.fail = Some((machine.attempts + operations, kind));
+    }
+
+    /// Every different state a power cut after the first `operations` operations may leave.
+    pub(crate) fn images(&self, operations: usize) -> BTreeSet<Image> {
+        let machine = self.machine();
+        let mut disk = machine.start.clone();
+        for operation in &machine.log[..operations] {
+            disk.apply(operation);
+        }
+        let mut images = BTreeSet::new();
+        for arrived in combinations(disk.pending.len()) {
+            for unsynced in [Unsynced::Lost, Unsynced::Torn, Unsynced::Kept] {
+                images.insert(disk.image(&arrived, unsynced));
+            }
+        }
+        images
+    }
+
+    /// What is there now, the power being on.
+    pub(crate) fn now(&self) -> Image {
+        let machine = self.machine();
+        let files = machine.disk.names.iter();
+        Image(
+            files
+                .map(|(path, id)| (path.clone(), machine.disk.contents[id].live.clone()))
+                .collect(),
+        )
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.0.lock().unwrap()
+    }
+
+    fn act(&self, operation: Operation) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.attempts += 1;
+        if let Some((at, kind)) = machine.fail
+            && machine.attempts > at
+        {
+            machine.fail = None;
+            return Err(kind.into());
+        }
+        machine.disk.apply(&operation);
+        machine.log.push(operation);
+        Ok(())
+    }
+
+    fn id(&self, path: &Path) -> io::Result<u64> {
+        let machine = self.machine();
+        let id = machine.disk.names.get(path).copied();
+        id.ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn need_directory(&self, path: &Path) -> io::Result<()> {
+        let there = self.machine().disk.directories.contains(path);
+        there.then_some(()).ok_or(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn combinations(count: usize) -> Vec<Vec<bool>> {
+    if count <= NAMES_COMBINED_MAX {
+        let sets = 0..1_u32 << count;
+        return sets
+            .map(|set| (0..count).map(|i| set & (1 << i) != 0).collect())
+            .collect();
+    }
+    let mut sets = vec![vec![false; count], vec![true; count]];
+    for i in 0..count {
+        let only = |wanted: bool| (0..count).map(|j| (i == j) == wanted).collect();
+        sets.extend([
+            only(true),
+            only(false),
+            (0..count).map(|j| j <= i).collect(),
+        ]);
+    }
+    sets
+}
+
+impl Disk {
+    fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Create(path) => match self.names.get(path) {
+                Some(&id) => self.set_len(id, 0),
+                None => {
+                    let id = self.next;
+                    self.next += 1;
+                    self.contents.insert(id, Content::default());
+                    self.rename(vec![(path.clone(), Some(id))]);
+                }
+            },
+            Operation::Write(id, offset, bytes) => {
+                let content = self.contents.get_mut(id).unwrap();
+                patch(&mut content.live, *offset, bytes);
+                content.unsynced.push((*offset, bytes.clone()));
+            }
+            Operation::SetLen(id, size) => self.set_len(*id, *size),
+            Operation::SetModified(id, time) => {
+                self.contents.get_mut(id).unwrap().modified = time.millis();
+            }
+            Operation::Sync(id) => {
+                let content = self.contents.get_mut(id).unwrap();
+                content.durable = content.live.clone();
+                content.unsynced.clear();
+            }
+            Operation::Rename(from, to) => {
+                let id = self.names[from];
+                self.rename(vec![(from.clone(), None), (to.clone(), Some(id))]);
+            }
+            Operation::Remove(path) => self.rename(vec![(path.clone(), None)]),
+            Operation::CreateDirectories(path) => {
+                self.directories
+                    .extend(path.ancestors().map(Path::to_path_buf));
+            }
+            Operation::RemoveDirectory(path) => {
+                self.directories.remove(path);
+            }
+            Operation::SyncDirectory(path) => {
+                let (synced, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
+                    .into_iter()
+                    .partition(|changes| parent(&changes[0].0) == path);
+                self.pending = rest;
+                synced
+                    .iter()
+                    .for_each(|changes| change(&mut self.durable_names, changes));
+            }
+        }
+    }
+
+    fn rename(&mut self, changes: Vec<(PathBuf, Option<u64>)>) {
+        change(&mut self.names, &changes);
+        self.pending.push(changes);
+    }
+
+    fn set_len(&mut self, id: u64, size: u64) {
+        let content = self.contents.get_mut(&id).unwrap();
+        content.live.resize(size as usize, 0);
+        content.unsynced.retain(|(offset, _)| *offset < size);
+    }
+
+    fn image(&self, arrived: &[bool], unsynced: Unsynced) -> Image {
+        let mut names = self.durable_names.clone();
+        for (changes, _) in self
+            .pending
+            .iter()
+            .zip(arrived)
+            .filter(|(_, arrived)| **arrived)
+        {
+            change(&mut names, changes);
+        }
+        let content = |id: &u64| self.contents[id].after(unsynced);
+        Image(
+            names
+                .iter()
+                .map(|(path, id)| (path.clone(), content(id)))
+                .collect(),
+        )
+    }
+}
+
+impl Content {
+    fn after(&self, unsynced: Unsynced) -> Vec<u8> {
+        match unsynced {
+            Unsynced::Kept => self.live.clone(),
+            Unsynced::Lost => self.durable.clone(),
+            Unsynced::Torn => {
+                let mut bytes = self.durable.clone();
+                bytes.resize(self.live.len(), 0);
+                for (offset, data) in &self.unsynced[..self.unsynced.len() / 2] {
+                    patch(&mut bytes, *offset, data);
+                }
+                bytes.truncate(self.live.len());
+                bytes
+            }
+        }
+    }
+}
+
+fn change(names: &mut BTreeMap<PathBuf, u64>, changes: &[(PathBuf, Option<u64>)]) {
+    for (path, id) in changes {
+        match id {
+            Some(id) => names.insert(path.clone(), *id),
+            None => names.remove(path),
+        };
+    }
+}
+
+fn patch(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
+    let end = offset as usize + data.len();
+    bytes.resize(bytes.len().max(end), 0);
+    bytes[offset as usize..end].copy_from_slice(data);
+}
+
+impl FileSystem for CrashFiles {
+    fn create_with_mode(&self, path: &Path, _: u32) -> io::Result<Box<dyn OpenFile>> {
+        self.need_directory(parent(path))?;
+        self.act(Operation::Create(path.to_path_buf()))?;
+        self.open_existing(path)
+    }
+
+    fn open_existing(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(CrashFile {
+            files: self.clone(),
+            id: self.id(path)?,
+            position: 0,
+        }))
+    }
+
+    fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let id = self.id(path)?;
+        let bytes = self.machine().disk.contents[&id].live.clone();
+        let mut reader = Cursor::new(bytes);
+        reader.set_position(offset);
+        Ok(Box::new(reader))
+    }
+
+    fn read_last(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
+        self.read_from(path, self.status(path)?.size.saturating_sub(bytes))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.id(from)?;
+        self.act(Operation::Rename(from.to_path_buf(), to.to_path_buf()))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.id(path)?;
+        self.act(Operation::Remove(path.to_path_buf()))
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.need_directory(path)?;
+        let machine = self.machine();
+        let disk = &machine.disk;
+        let mut inside = disk.names.keys().chain(&disk.directories);
+        if inside.any(|other| other != path && other.starts_with(path)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        drop(machine);
+        self.act(Operation::RemoveDirectory(path.to_path_buf()))
+    }
+
+    fn remove_all(&self, path: &Path) -> io::Result<()> {
+        self.need_directory(path)?;
+        let disk = self.machine().disk.clone();
+        for file in disk.names.keys().filter(|file| file.starts_with(path)) {
+            self.act(Operation::Remove(file.clone()))?;
+        }
+        for directory in disk.directories.iter().filter(|d| d.starts_with(path)) {
+            self.act(Operation::RemoveDirectory(directory.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.need_directory(path)?;
+        self.act(Operation::SyncDirectory(path.to_path_buf()))
+    }
+
+    fn create_directories(&self, path: &Path) -> io::Result<()> {
+        self.act(Operation::CreateDirectories(path.to_path_buf()))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.need_directory(path)?;
+        let machine = self.machine();
+        let inside = machine
+            .disk
+            .names
+            .iter()
+            .filter(|(file, _)| parent(file) == path);
+        let entry = |(file, id): (&PathBuf, &u64)| Entry {
+            name: file.file_name().unwrap().to_str().unwrap().to_owned(),
+            size: machine.disk.contents[id].live.len() as u64,
+            modified: Timestamp::from_millis(machine.disk.contents[id].modified),
+        };
+        Ok(inside.map(entry).collect())
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        let inode = match self.id(path) {
+            Ok(id) => id + 1,
+            Err(_) => self.need_directory(path).map(|()| 0)?,
+        };
+        Ok(FileIdentity { device: 1, inode })
+    }
+
+    fn status(&self, path: &Path) -> io::Result<Status> {
+        let is_directory = self.need_directory(path).is_ok();
+        let mut size = 0;
+        if !is_directory {
+            let id = self.id(path)?;
+            size = self.machine().disk.contents[&id].live.len() as u64;
+        }
+        let owner = Owner {
+            mode: 0o600,
+            user: 0,
+            group: 0,
+        };
+        Ok(Status {
+            is_directory,
+            size,
+            owner,
+        })
+    }
+
+    fn set_owner(&self, _: &Path, _: Owner) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(1 << 40)
+    }
+}
+
+struct CrashFile {
+    files: CrashFiles,
+    id: u64,
+    position: u64,
+}
+
+impl Write for CrashFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all_at(bytes, self.position)?;
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl OpenFile for CrashFile {
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.files
+            .act(Operation::Write(self.id, offset, bytes.to_vec()))
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let machine = self.files.machine();
+        let live = &machine.disk.contents[&self.id].live;
+        let range = offset as usize..offset as usize + bytes.len();
+        let there = live.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(there);
+        Ok(())
+    }
+
+    fn set_len(&mut self, size: u64) -> io::Result<()> {
+        self.files.act(Operation::SetLen(self.id, size))
+    }
+
+    fn set_modified(&mut self, time: Timestamp) -> io::Result<()> {
+        self.files.act(Operation::SetModified(self.id, time))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.files.act(Operation::Sync(self.id))
+    }
+}
