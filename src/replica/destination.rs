@@ -175,6 +175,11 @@ impl Destination {
         self.standing.and_then(|standing| standing.acked)
     }
 
+    /// The newest TXID confirmed, as far as is known or remembered.
+    pub fn last_known(&self) -> Option<Txid> {
+        self.acked().or(self.remembered)
+    }
+
     /// The view of the upload under way.
     pub fn lent_view(&self) -> Option<&LentView> {
         self.in_flight.as_ref().map(|upload| &upload.view)

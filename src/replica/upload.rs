@@ -21,10 +21,11 @@ impl LentView {
         LentView(Arc::new(Mutex::new(Some(Arc::clone(view)))))
     }
 
-    /// Takes the view back. The upload fails when it wants the next page.
-    pub fn call_back(&self) {
+    /// Takes the view back, and drops it. The upload fails when it wants the next page. Gives whether the view
+    /// was still lent.
+    pub fn call_back(&self) -> bool {
         let lent = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(lent);
+        lent.is_some()
     }
 
     fn with<T>(&self, action: impl FnOnce(&View) -> io::Result<T>) -> io::Result<T> {

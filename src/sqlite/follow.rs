@@ -28,6 +28,7 @@ pub struct Follower {
     frames: Arc<FrameMap>,
     position: WalPosition,
     unrecoverable: bool,
+    commits: u64,
 }
 
 impl Follower {
@@ -85,6 +86,7 @@ impl Follower {
             frames,
             position: end,
             unrecoverable: false,
+            commits: 0,
         };
         Ok((follower, resume))
     }
@@ -109,6 +111,11 @@ impl Follower {
         self.view.max_frame()
     }
 
+    /// How many times new commits have been met. Only its changes mean something.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
     /// Whether everything of the newest view stands in the database file, so that the application's next
     /// write starts the WAL over.
     pub fn at_rest(&self) -> bool {
@@ -123,31 +130,29 @@ impl Follower {
 
     /// Slides to the newest state, if there is one: opens its view, reads every frame up to its end and tells
     /// `changes`, and then drops the older view. Also slides when everything has been written back since,
-    /// so that the application's own checkpoints find no read lock of ours in their way. Gives whether
-    /// there were new commits.
+    /// so that the application's own checkpoints find no read lock of ours in their way.
     ///
     /// # Errors
     /// [`SqliteError::Lost`] when the WAL does not continue from the older view, which stays; others when
     /// the files have been replaced or the system fails. What was told up to then remains right.
-    pub fn advance(&mut self, changes: &mut dyn Changes) -> Result<bool, SqliteError> {
+    pub fn advance(&mut self, changes: &mut dyn Changes) -> Result<(), SqliteError> {
         self.files.check_unmoved()?;
         if let Some(now) = self.files.wal_index()?
             && now == *self.view.header()
             && (self.view.at_rest() || self.files.backfilled()? < now.max_frame)
         {
-            return Ok(false);
+            return Ok(());
         }
         self.slide(changes)
     }
 
     /// As [`Follower::advance`], but takes a fresh view in any case.
-    pub(super) fn slide(&mut self, changes: &mut dyn Changes) -> Result<bool, SqliteError> {
+    pub(super) fn slide(&mut self, changes: &mut dyn Changes) -> Result<(), SqliteError> {
         let pin = Pin::take(&self.files)?;
-        let before = self.position;
         self.read_up_to(&pin, changes)?;
         // The older view goes only here.
         self.view = Arc::new(View::new(pin, &self.frames)?);
-        Ok(self.position != before)
+        Ok(())
     }
 
     fn read_up_to(&mut self, pin: &Pin, changes: &mut dyn Changes) -> Result<(), SqliteError> {
@@ -194,6 +199,7 @@ impl Follower {
             );
         }
         self.position = reader.position();
+        self.commits += 1;
         Ok(())
     }
 }
