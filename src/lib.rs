@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod daemon;
 pub mod database;
 pub mod ltx;
 pub mod replica;

@@ -10,6 +10,7 @@ mod flags;
 mod help;
 pub mod json;
 pub mod ltx;
+mod open;
 pub mod replicate;
 pub mod restore;
 pub mod source;

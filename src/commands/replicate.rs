@@ -6,8 +6,9 @@ use argh::FromArgs;
 
 use super::flags::{self, Flag};
 use super::source::{ConfigFile, is_sqlite_url};
-use super::{CommandError, CommandHelp, Outcome};
+use super::{CommandError, CommandHelp, Outcome, open};
 use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
+use crate::daemon::{self, Mode};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
@@ -117,13 +118,31 @@ impl ReplicateSource {
     }
 }
 
-/// Replicates.
+/// Replicates until a signal, or until all is done with `-once`.
 ///
 /// # Errors
-/// When the arguments make no sense together.
+/// When the arguments make no sense together, the configuration is not right, or not everything was on the
+/// storage at the end.
 pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
-    options(arguments)?;
-    Err(super::not_built("replicate"))
+    let options = options(arguments)?;
+    let (mut config, warnings) = options.source.load()?;
+    start_logging(options.log_level.unwrap_or(config.logging.level));
+    super::print_warnings(&warnings);
+    config.exec = options.exec.or(config.exec);
+    log::info!("walbrook {}", env!("CARGO_PKG_VERSION"));
+    let mode = match options.once {
+        true => Mode::Once,
+        false => Mode::Continuous,
+    };
+    daemon::replicate(&config, mode, open::replica_of)
+        .map_err(|error| CommandError::new(error.to_string()))?;
+    Ok(Outcome::Success)
+}
+
+fn start_logging(level: LogLevel) {
+    let logger = simple_logger::SimpleLogger::new().with_level(level.filter());
+    // Fails only if there is a logger already, which is then a test's.
+    let _ = logger.init();
 }
 
 fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandError> {

@@ -107,7 +107,10 @@ mod tests {
     fn words_are_split_as_a_shell_does() {
         for (command, words) in [
             ("app -v  data.db", &["app", "-v", "data.db"][..]),
-            (r#"sh -c "echo 'a b' \"c\" \n""#, &["sh", "-c", r#"echo 'a b' "c" \n"#]),
+            (
+                r#"sh -c "echo 'a b' \"c\" \n""#,
+                &["sh", "-c", r#"echo 'a b' "c" \n"#],
+            ),
             (r"a\ b ''", &["a b", ""]),
             (r#"x'y'"z""#, &["xyz"]),
             ("  ", &[]),

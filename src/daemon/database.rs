@@ -15,9 +15,7 @@ use super::{Event, Stop};
 use crate::config::DatabaseConfig;
 use crate::database::{Durability, State, StateFile};
 use crate::replica::{Destination, Finished, Shape, UploadResult};
-use crate::sqlite::{
-    Blocking, DatabaseFiles, Follower, OpenOptions, Resume, Salts, SqliteError,
-};
+use crate::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, Salts, SqliteError};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
 use crate::sys::fs::FileSystem;
@@ -251,7 +249,10 @@ impl DatabaseThread {
         let first_time = !self.opened;
         let location = self.setup.storage.location();
         let remembered = match first_time {
-            true => self.state_file.load().filter(|state| state.is_of(&location)),
+            true => self
+                .state_file
+                .load()
+                .filter(|state| state.is_of(&location)),
             false => None,
         };
         let position = remembered.as_ref().map(|state| state.position);
@@ -268,7 +269,8 @@ impl DatabaseThread {
             };
             self.destination = Destination::new(location, known);
         } else {
-            self.destination.lost_track("the database was opened anew".to_string());
+            self.destination
+                .lost_track("the database was opened anew".to_string());
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -313,7 +315,9 @@ impl DatabaseThread {
             true => CONTENTION_POLL,
             false => {
                 let first = self.setup.config.monitor_interval;
-                self.trouble.database.pause(first, OPEN_PAUSE_MAX.max(first))
+                self.trouble
+                    .database
+                    .pause(first, OPEN_PAUSE_MAX.max(first))
             }
         };
         self.timers.look_at = now + pause;
@@ -321,7 +325,8 @@ impl DatabaseThread {
 
     /// The WAL does not continue from where we were. The files are the same, so only the follower is new.
     fn start_over_on_same_files(&mut self, now: Instant) {
-        self.destination.lost_track("the WAL did not continue".to_string());
+        self.destination
+            .lost_track("the WAL did not continue".to_string());
         self.timers.look_at = now + CONTENTION_POLL;
         let Some(follower) = self.follower.take() else {
             return;
@@ -339,7 +344,8 @@ impl DatabaseThread {
 
     /// Asks where the replica stands, if that is not known.
     fn ask_storage(&mut self, now: Instant) {
-        let (Some(follower), Some(remembered)) = (&self.follower, self.destination.unsettled()) else {
+        let (Some(follower), Some(remembered)) = (&self.follower, self.destination.unsettled())
+        else {
             return;
         };
         if self.asked || now < self.timers.sync_at {
@@ -457,14 +463,21 @@ impl DatabaseThread {
         let first = self.setup.config.replica.sync_interval;
         let pause = match self.stop {
             Some(stop) => stop.retry_pause,
-            None => self.trouble.storage.pause(first, STORAGE_PAUSE_MAX.max(first)),
+            None => self
+                .trouble
+                .storage
+                .pause(first, STORAGE_PAUSE_MAX.max(first)),
         };
         self.timers.sync_at = now + pause;
     }
 
     fn back_online(&mut self, now: Instant) {
         if let Some(time) = self.trouble.storage.settle(now) {
-            log::info!("{}: the storage works again after {} s", self.name, time.as_secs());
+            log::info!(
+                "{}: the storage works again after {} s",
+                self.name,
+                time.as_secs()
+            );
         }
     }
 
@@ -479,9 +492,7 @@ impl DatabaseThread {
             return;
         };
         let done = match wish {
-            Checkpoint::WriteBack => {
-                follower.write_back(Blocking::Briefly, &mut self.destination)
-            }
+            Checkpoint::WriteBack => follower.write_back(Blocking::Briefly, &mut self.destination),
             Checkpoint::Truncate => follower.truncate(&mut self.destination),
         };
         let commits = follower.commits();
@@ -493,8 +504,13 @@ impl DatabaseThread {
                 self.trouble.checkpoint.settle(now);
             }
             Ok(false) => {
-                self.trouble.checkpoint.raise("readers or writers are in the way", now);
-                let pause = self.trouble.checkpoint.pause(CHECKPOINT_PAUSE, CHECKPOINT_PAUSE_MAX);
+                self.trouble
+                    .checkpoint
+                    .raise("readers or writers are in the way", now);
+                let pause = self
+                    .trouble
+                    .checkpoint
+                    .pause(CHECKPOINT_PAUSE, CHECKPOINT_PAUSE_MAX);
                 self.timers.checkpoint_at = now + pause;
             }
             Err(error) => self.trouble_with_database(&error, now),
@@ -586,7 +602,8 @@ impl DatabaseThread {
         if self.timers.changed {
             until = until.min(now + CONTENTION_POLL);
         }
-        let waits_for_sync = self.destination.has_work() || (self.destination.unsettled().is_some() && !self.asked);
+        let waits_for_sync =
+            self.destination.has_work() || (self.destination.unsettled().is_some() && !self.asked);
         if waits_for_sync && self.follower.is_some() {
             until = until.min(self.timers.sync_at);
         }
@@ -596,7 +613,10 @@ impl DatabaseThread {
         if let Some(deadline) = self.stop.and_then(|stop| stop.deadline) {
             until = until.min(deadline);
         }
-        let first = self.mailbox.exit.recv_timeout(until.saturating_duration_since(self.now()));
+        let first = self
+            .mailbox
+            .exit
+            .recv_timeout(until.saturating_duration_since(self.now()));
         match first {
             Ok(event) => self.handle(event),
             Err(RecvTimeoutError::Timeout) if self.timers.changed => self.yield_to_checkpointer(),

@@ -89,7 +89,11 @@ impl fmt::Display for DaemonError {
             DaemonError::Command(reason) => write!(f, "cannot run the command: {reason}"),
             DaemonError::Incomplete(databases) => f.write_str(&databases.join("; ")),
             DaemonError::Interrupted(databases) => {
-                write!(f, "stopped at once by a second signal: {}", databases.join("; "))
+                write!(
+                    f,
+                    "stopped at once by a second signal: {}",
+                    databases.join("; ")
+                )
             }
             DaemonError::Child(how) => write!(f, "the command {how}; everything is replicated"),
         }
@@ -181,7 +185,9 @@ impl Conductor {
             match happenings.recv() {
                 Ok(Happening::Signal(signal)) if !signalled => {
                     signalled = true;
-                    log::info!("stopping: sending the last changes (a second signal stops at once)");
+                    log::info!(
+                        "stopping: sending the last changes (a second signal stops at once)"
+                    );
                     match &self.child {
                         // It may still write until it has ended.
                         Some(child) => child.signal(signal),
@@ -284,12 +290,16 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let _ = self.happen.send(Happening::DatabaseEnded(self.incomplete.take()));
+        let _ = self
+            .happen
+            .send(Happening::DatabaseEnded(self.incomplete.take()));
     }
 }
 
 /// Starts a thread that is never waited for.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let builder = thread::Builder::new().name(name.to_string()).stack_size(STACK_BYTES);
+    let builder = thread::Builder::new()
+        .name(name.to_string())
+        .stack_size(STACK_BYTES);
     builder.spawn(run).map(drop)
 }

@@ -2,9 +2,9 @@
 //!
 //! The queue is bounded by nature: each destination has at most one task in it.
 
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::io;
 
 use super::Event;
 use crate::replica::{Shape, Upload, settle};

@@ -67,7 +67,9 @@ impl Watcher {
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
-                    log::error!("cannot watch files any more: {error}; changes are found by polling");
+                    log::error!(
+                        "cannot watch files any more: {error}; changes are found by polling"
+                    );
                     return;
                 }
             }
