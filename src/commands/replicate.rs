@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
-    arguments: "DB_PATH REPLICA_URL",
+    arguments: "[DB_PATH REPLICA_URL]",
     summary: "Replicate databases until stopped",
     details: "Without arguments, every database of the configuration is replicated.",
     flags: &[
