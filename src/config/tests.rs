@@ -158,6 +158,9 @@ fn no_two_things_share_a_place() {
         warnings[0].contains("lie inside each other"),
         "{warnings:?}"
     );
+    let (_, warnings) = read_all(&two("/srv", "/backup/x")).unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("who deletes the replica deletes the database"));
     assert!(
         error_of(&two("/backup/x", "/srv/.a.db-litestream/r"))
             .contains("where the state of /srv/a.db is kept")
