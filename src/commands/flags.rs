@@ -142,7 +142,7 @@ fn reject_late_flags(arguments: &[String], command: &CommandHelp) -> Result<(), 
         return Ok(());
     };
     let shown = late.split('=').next().unwrap_or(late);
-    let before = match command.arguments {
+    let before = match command.arguments.trim_matches(['[', ']']) {
         "" => "all".to_owned(),
         names if names.contains('|') => names.replace('|', " or "),
         names => names.replace(' ', " and "),

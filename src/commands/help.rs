@@ -10,7 +10,8 @@ use super::flags::Flag;
 pub(super) struct CommandHelp {
     /// Its name on the command line.
     pub(super) name: &'static str,
-    /// Its arguments: names with a space between them, or with `|` for one of several.
+    /// Its arguments: names with a space between them, or with `|` for one of several,
+    /// between brackets when they may be left out.
     pub(super) arguments: &'static str,
     /// What it does, without a full stop.
     pub(super) summary: &'static str,

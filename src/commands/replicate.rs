@@ -12,7 +12,7 @@ use crate::daemon::{self, Mode};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
-    arguments: "DB_PATH REPLICA_URL",
+    arguments: "[DB_PATH REPLICA_URL]",
     summary: "Replicate databases until stopped",
     details: "Without arguments, every database of the configuration is replicated.",
     flags: &[

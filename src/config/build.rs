@@ -37,7 +37,10 @@ pub(super) fn build(
             .into_iter()
             .map(|placed| placed.database)
             .collect(),
-        exec: top.text("exec")?.map(|(command, _)| command.to_owned()),
+        exec: top
+            .text("exec")?
+            .filter(|(command, _)| !command.is_empty())
+            .map(|(command, _)| command.to_owned()),
         logging: logging(&top)?,
         shutdown_sync_timeout: top
             .read("shutdown-sync-timeout", scalar::duration)?

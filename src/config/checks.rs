@@ -25,7 +25,7 @@ pub(super) fn check(databases: &[Placed], warnings: &mut Vec<Warning>) -> Result
     }
     for owner in &resolved {
         for other in &resolved {
-            check_replica_against(owner, other)?;
+            check_replica_against(owner, other, warnings)?;
         }
     }
     Ok(())
@@ -112,7 +112,11 @@ fn check_pair(
 }
 
 /// A replica must be neither a database nor in a directory that holds what is remembered about one.
-fn check_replica_against(owner: &Resolved<'_>, other: &Resolved<'_>) -> Result<(), ConfigError> {
+fn check_replica_against(
+    owner: &Resolved<'_>,
+    other: &Resolved<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ConfigError> {
     let replica = &owner.placed.database.replica.location;
     let position = owner.placed.replica_position;
     let database = other.placed.database.path.display();
@@ -132,6 +136,15 @@ fn check_replica_against(owner: &Resolved<'_>, other: &Resolved<'_>) -> Result<(
                 "the replica {replica} is at the file of the database {database}; choose a directory"
             ),
         );
+    }
+    if other.path.starts_with(&owner.replica) {
+        warnings.push(Warning::at(
+            position,
+            format!(
+                "the database {database} lies in the directory of the replica {replica}; who deletes the replica \
+                 deletes the database"
+            ),
+        ));
     }
     Ok(())
 }

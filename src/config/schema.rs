@@ -349,9 +349,9 @@ fn is_off(value: &Value, off: Off) -> bool {
 
 fn unknown(entry: &Entry, keys: &[&'static [Key]]) -> ConfigError {
     let belongs = [
-        (TOP, "at the top level"),
         (DATABASE, "under an entry of `dbs`"),
         (REPLICA, "under the `replica` of a database"),
+        (TOP, "at the top level"),
     ]
     .into_iter()
     .find(|(keys, _)| names(keys).any(|name| name == entry.key))

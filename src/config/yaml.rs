@@ -325,3 +325,6 @@ fn cost_of(node: &Node) -> (usize, usize) {
     }
     (nodes, bytes)
 }
+
+#[cfg(test)]
+mod tests;
