@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::{ConfigError, Problem};
+use crate::storage::StorageError;
 
 /// How a command ended that could say all it had to say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,6 +68,12 @@ impl From<io::Error> for CommandError {
             output_closed: error.kind() == io::ErrorKind::BrokenPipe,
             ..CommandError::new(format!("cannot write to stdout: {error}"))
         }
+    }
+}
+
+impl From<StorageError> for CommandError {
+    fn from(error: StorageError) -> CommandError {
+        CommandError::new(error.to_string())
     }
 }
 

@@ -1,12 +1,15 @@
-//! `walbrook ltx`: its flags and what they mean together.
+//! `walbrook ltx`: what files a replica has.
 
 use std::io::Write;
 
 use argh::FromArgs;
 
 use super::flags::{self, Flag};
+use super::json::Json;
 use super::source::{ConfigFile, ReplicaSource};
-use super::{CommandError, CommandHelp, Outcome};
+use super::table::Table;
+use super::{CommandError, CommandHelp, Outcome, open};
+use crate::storage::FileInfo;
 use crate::units::Level;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -61,13 +64,46 @@ pub struct LtxOptions {
     pub json: bool,
 }
 
-/// Lists the files.
+/// Lists the files. A replica that does not exist has none.
 ///
 /// # Errors
-/// When the arguments make no sense together.
-pub fn run(arguments: LtxArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
-    options(arguments)?;
-    Err(super::not_built("ltx"))
+/// When the arguments make no sense together or the replica cannot be looked into.
+pub fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let options = options(arguments)?;
+    let storage = open::storage(&options.source.location()?);
+    let mut files = Vec::new();
+    for level in options.level.map_or_else(|| Level::all().collect(), |level| vec![level]) {
+        files.extend(storage.list(level)?);
+    }
+    match options.json {
+        true => writeln!(out, "{}", Json::List(files.iter().map(json).collect()))?,
+        false => write!(out, "{}", table(&files))?,
+    }
+    Ok(Outcome::Success)
+}
+
+fn json(file: &FileInfo) -> Json {
+    Json::Object(vec![
+        ("level", Json::Number(file.name.level.value().into())),
+        ("min_txid", Json::text(file.name.txids.min())),
+        ("max_txid", Json::text(file.name.txids.max())),
+        ("size", Json::Number(file.size)),
+        ("timestamp", Json::text(file.created)),
+    ])
+}
+
+fn table(files: &[FileInfo]) -> Table<5> {
+    let mut table = Table::new(["level", "min_txid", "max_txid", "size", "created"]);
+    for file in files {
+        table.add([
+            file.name.level.to_string(),
+            file.name.txids.min().to_string(),
+            file.name.txids.max().to_string(),
+            file.size.to_string(),
+            file.created.to_string(),
+        ]);
+    }
+    table
 }
 
 fn options(arguments: LtxArguments) -> Result<LtxOptions, CommandError> {

@@ -47,6 +47,18 @@ pub enum ReplicaSource {
 }
 
 impl ReplicaSource {
+    /// Where the replica is. Reads the configuration if need be, and prints its warnings.
+    pub(super) fn location(&self) -> Result<ReplicaLocation, CommandError> {
+        match self {
+            ReplicaSource::Url(location) => Ok(location.clone()),
+            ReplicaSource::Database { path, config } => {
+                let (config, warnings) = config.load()?;
+                super::print_warnings(&warnings);
+                Ok(config.find(path)?.replica.location.clone())
+            }
+        }
+    }
+
     /// From the one argument of `walbrook COMMAND`; `example` completes that to a line that would work.
     pub(super) fn from_arguments(
         mut arguments: Vec<String>,

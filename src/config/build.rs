@@ -204,9 +204,6 @@ fn logging(top: &Section<'_>) -> Result<Logging, ConfigError> {
     if let Some(level) = section.read("level", log_level)? {
         logging.level = level;
     }
-    if let Some(stderr) = section.read("stderr", scalar::boolean)? {
-        logging.stderr = stderr;
-    }
     match section.text("type")? {
         None | Some(("" | "text", _)) => Ok(logging),
         Some((name @ ("json" | "pretty"), position)) => Err(ConfigError::at(

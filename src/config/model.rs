@@ -88,21 +88,18 @@ pub struct ReplicaConfig {
     pub sync_interval: Duration,
 }
 
-/// What is logged, and where to.
+/// What is logged, always to stderr.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Logging {
     /// The least important lines that are written.
     pub level: LogLevel,
-    /// Whether lines go to stderr instead of stdout.
-    pub stderr: bool,
 }
 
 impl Default for Logging {
     fn default() -> Logging {
         Logging {
             level: LogLevel::Info,
-            stderr: false,
         }
     }
 }

@@ -38,6 +38,7 @@ enum Meaning {
 #[derive(Clone, Copy)]
 enum Off {
     Nothing,
+    True,
     False,
     Zero,
     EmptyText,
@@ -189,7 +190,11 @@ const REPLICA_SETTINGS: &[Key] = &[
 const LOGGING: &[Key] = &[
     read("level"),
     read("type"),
-    read("stderr"),
+    inert(
+        "stderr",
+        Off::True,
+        "the log always goes to stderr, so that output on stdout stays clean",
+    ),
     later("source", Off::False, TAKE_OUT),
 ];
 
@@ -341,6 +346,7 @@ fn is_off(value: &Value, off: Off) -> bool {
     };
     match off {
         Off::Nothing => false,
+        Off::True => scalar::boolean(text) == Ok(true),
         Off::False => scalar::boolean(text) == Ok(false),
         Off::Zero => scalar::duration(text) == Ok(Duration::ZERO),
         Off::EmptyText => text.is_empty(),

@@ -99,7 +99,6 @@ dbs:
     );
     assert_eq!(config.exec.as_deref(), Some("app -port 80"));
     assert_eq!(config.logging.level, LogLevel::Debug);
-    assert!(config.logging.stderr);
     assert_eq!(config.shutdown_sync_timeout, Duration::ZERO);
     assert_eq!(config.shutdown_sync_interval, Duration::from_secs(1));
     let [app, other] = &config.databases[..] else {
