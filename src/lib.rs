@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod ltx;
+pub mod restore;
 pub mod storage;
 pub mod sys;
 pub mod units;
