@@ -278,3 +278,75 @@ fn check_post_apply(
         (true, _) => Ok(checksum),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::class::Class;
+    use super::super::encode::Encoder;
+    use super::*;
+    use crate::units::{PageCount, PageSize, Timestamp, Txid, TxidRange};
+
+    fn file() -> Vec<u8> {
+        let page_size = PageSize::new(512).unwrap();
+        let txids = TxidRange::single(Txid::FIRST);
+        let header = Header::new(page_size, PageCount(2), txids, Timestamp::from_millis(0));
+        let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+        for number in 1..=2 {
+            let page = PageNumber::new(number).unwrap();
+            encoder.page(page, &[number as u8; 512]).unwrap();
+        }
+        encoder.finish().unwrap().0
+    }
+
+    /// Gives some bytes, then fails.
+    struct Fails<'a>(&'a [u8], io::ErrorKind);
+
+    impl Read for Fails<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                return Err(self.1.into());
+            }
+            self.0.read(buffer)
+        }
+    }
+
+    fn finish(input: impl Read) -> Result<Verified, Error> {
+        Decoder::open(input)?.finish()
+    }
+
+    #[test]
+    fn input_errors_come_through_and_early_ends_are_truncation() {
+        let file = file();
+        for length in 0..=file.len() {
+            let some = &file[..length];
+            let reset = Error::Io(io::ErrorKind::ConnectionReset.into());
+            let result = finish(Fails(some, io::ErrorKind::ConnectionReset));
+            assert_eq!(result, Err(reset), "after {length} bytes");
+            let error = finish(Fails(some, io::ErrorKind::UnexpectedEof)).unwrap_err();
+            assert_eq!(error.class(), Class::Truncated, "after {length} bytes");
+        }
+    }
+
+    #[test]
+    fn an_error_stays() {
+        let mut file = file();
+        file[104] = 1;
+        let mut decoder = Decoder::open(&file[..]).unwrap();
+        let error = decoder.next_page().unwrap_err();
+        assert_eq!(error.class(), Class::PageFlags);
+        assert_eq!(decoder.next_page().unwrap_err(), error);
+        assert_eq!(decoder.finish(), Err(error));
+    }
+
+    #[test]
+    fn after_the_last_page_there_is_none_again_and_again() {
+        let file = file();
+        let mut decoder = Decoder::open(&file[..]).unwrap();
+        while decoder.next_page().unwrap().is_some() {}
+        assert!(decoder.next_page().unwrap().is_none());
+        let verified = decoder.finish().unwrap();
+        assert_eq!((verified.pages, verified.bytes()), (2, file.len() as u64));
+    }
+}

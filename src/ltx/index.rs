@@ -33,6 +33,17 @@ pub struct IndexEntry {
     pub length: u64,
 }
 
+impl IndexEntry {
+    /// As stored, each in its shortest form.
+    fn varints(self) -> [Varint; 3] {
+        [self.page.value().into(), self.offset, self.length].map(Varint::new)
+    }
+
+    fn shortest_bytes(self) -> usize {
+        self.varints().iter().map(|v| v.bytes().len()).sum()
+    }
+}
+
 /// What the last bytes of a file gave.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Tail {
@@ -57,9 +68,6 @@ impl PageIndex {
             let part = "the smallest possible LTX file";
             return Err(Fault::Truncated { part, offset: 0 }.into());
         };
-        let tail = &tail[tail
-            .len()
-            .saturating_sub(usize::try_from(file_size).unwrap_or(usize::MAX))..];
         let Some((before, end)) = tail.split_last_chunk::<END_BYTES>() else {
             let bytes = END_BYTES as u64;
             return Ok(Tail::Short { bytes });
@@ -105,26 +113,22 @@ fn check(index: &[u8], offset: u64) -> Result<(), Fault> {
     let Some((0, mut rest)) = index.split_last() else {
         return Err(differs);
     };
-    let mut digest = IndexDigest::new();
     let mut next = Header::BYTES as u64;
     let mut last = None;
     while !rest.is_empty() {
-        let at = offset + (index.len() - 1 - rest.len()) as u64;
+        let before = rest.len();
+        let at = offset + (index.len() - 1 - before) as u64;
         let entry = take_entry(&mut rest).ok_or(Fault::IndexNumber { offset: at })?;
-        if Some(entry.page) <= last
-            || entry.offset != next
-            || entry.length <= frame::HEADER_BYTES as u64
-        {
+        let ascends = last < Some(entry.page);
+        let follows = entry.offset == next && entry.length > frame::HEADER_BYTES as u64;
+        let shortest = entry.shortest_bytes() == before - rest.len();
+        if !ascends || !follows || !shortest {
             return Err(differs);
         }
         next = next.checked_add(entry.length).ok_or(differs.clone())?;
         last = Some(entry.page);
-        digest.add(entry);
     }
-    digest.end();
-    let ends_at_marker = next.checked_add(frame::HEADER_BYTES as u64) == Some(offset);
-    // The shortest varints are no longer than those stored only if they are the same.
-    if !ends_at_marker || digest.bytes() != index.len() as u64 {
+    if next.checked_add(frame::HEADER_BYTES as u64) != Some(offset) {
         return Err(differs);
     }
     Ok(())
@@ -156,9 +160,9 @@ impl IndexDigest {
 
     /// Adds an entry as it must be stored.
     pub(super) fn add(&mut self, entry: IndexEntry) {
-        self.add_stored(Varint::new(entry.page.value().into()).bytes());
-        self.add_stored(Varint::new(entry.offset).bytes());
-        self.add_stored(Varint::new(entry.length).bytes());
+        for varint in entry.varints() {
+            self.add_stored(varint.bytes());
+        }
     }
 
     /// Adds the end of the index.

@@ -173,3 +173,139 @@ const CONTENT_SIZE: u8 = 0x08;
 const CONTENT_CHECKSUM: u8 = 0x04;
 const RESERVED: u8 = 0x02;
 const DICTIONARY: u8 = 0x01;
+
+#[cfg(test)]
+mod tests {
+    use super::super::class::Class;
+    use super::*;
+    use crate::units::PageSize;
+
+    const PAGE_BYTES: usize = 512;
+
+    /// A page whose halves are equal, so that a linked second block can copy from the first.
+    fn page() -> Vec<u8> {
+        let half: Vec<u8> = (0..=255).collect();
+        [&half[..], &half[..]].concat()
+    }
+
+    /// A frame with these flags around `blocks`, each its size field and data; checksums as flagged.
+    fn frame(flags: u8, block_max: u8, content: Option<u64>, blocks: &[(u32, &[u8])]) -> Vec<u8> {
+        let mut descriptor = vec![flags, block_max];
+        descriptor.extend(content.into_iter().flat_map(u64::to_le_bytes));
+        let mut frame = MAGIC.to_vec();
+        frame.extend(&descriptor);
+        frame.push((xxh32(&descriptor) >> 8) as u8);
+        for (size, data) in blocks {
+            frame.extend(size.to_le_bytes());
+            frame.extend(*data);
+            if flags & BLOCK_CHECKSUM != 0 {
+                frame.extend(xxh32(data).to_le_bytes());
+            }
+        }
+        frame.extend(END_MARK.to_le_bytes());
+        if flags & CONTENT_CHECKSUM != 0 {
+            frame.extend(xxh32(&page()).to_le_bytes());
+        }
+        frame
+    }
+
+    /// Reads a frame and checks that the bytes after it were left alone.
+    fn read(mut frame: Vec<u8>) -> Result<Vec<u8>, Class> {
+        frame.extend(b"next");
+        let mut buffer = PageBuffer::new(PageSize::new(PAGE_BYTES as u32).unwrap());
+        let mut source = Source::new(&frame[..]);
+        buffer
+            .read_lz4_frame(&mut source, PageNumber::FIRST)
+            .map_err(|error| error.class())?;
+        assert_eq!(source.array("what follows"), Ok(*b"next"));
+        assert_eq!(source.is_at_end(), Ok(true));
+        Ok(buffer.page.into_vec())
+    }
+
+    fn stored(data: &[u8]) -> (u32, &[u8]) {
+        (data.len() as u32 | STORED, data)
+    }
+
+    fn compressed(data: &[u8]) -> (u32, &[u8]) {
+        (data.len() as u32, data)
+    }
+
+    #[test]
+    fn known_answers_of_the_checksum() {
+        assert_eq!(xxh32(b""), 0x02cc_5d05);
+        assert_eq!(xxh32(b"abc"), 0x32d1_53ff);
+        assert_eq!(xxh32(&[0x64, 0x40]), 0x95c0_a77c);
+    }
+
+    #[test]
+    fn every_form_of_a_one_page_frame_is_read() {
+        let page = page();
+        let block = block::compress(&page);
+        // Literal-free match of 251 bytes at distance 256, then five literals.
+        let linked = [&[0x0f, 0, 1, 232, 0x50][..], &page[507..]].concat();
+        let (first, second) = page.split_at(256);
+        let usual = VERSION | INDEPENDENT | CONTENT_CHECKSUM;
+        let size = Some(PAGE_BYTES as u64);
+        for frame in [
+            frame(usual, 0x40, None, &[compressed(&block)]),
+            frame(usual, 0x40, None, &[stored(&page)]),
+            frame(usual, 0x50, None, &[stored(first), stored(second)]),
+            frame(usual | CONTENT_SIZE, 0x60, size, &[compressed(&block)]),
+            frame(usual | BLOCK_CHECKSUM, 0x70, None, &[compressed(&block)]),
+            frame(
+                usual ^ INDEPENDENT,
+                0x40,
+                None,
+                &[stored(first), compressed(&linked)],
+            ),
+        ] {
+            assert_eq!(read(frame).as_ref(), Ok(&page));
+        }
+        let far = frame(usual, 0x40, None, &[stored(first), compressed(&linked)]);
+        assert_eq!(read(far), Err(Class::Lz4));
+    }
+
+    #[test]
+    fn what_no_writer_makes_is_refused() {
+        let page = page();
+        let usual = VERSION | INDEPENDENT | CONTENT_CHECKSUM;
+        let blocks = [stored(&page[..])];
+        let class = |flags, block_max| read(frame(flags, block_max, None, &blocks)).err();
+        assert_eq!(class(usual, 0x40), None);
+        assert_eq!(class(usual ^ CONTENT_CHECKSUM, 0x40), Some(Class::Lz4));
+        assert_eq!(class(usual | DICTIONARY, 0x40), Some(Class::Lz4));
+        assert_eq!(class(usual | RESERVED, 0x40), Some(Class::Lz4));
+        assert_eq!(class(usual | 0x80, 0x40), Some(Class::Lz4));
+        for block_max in [0x30, 0xc0, 0x41] {
+            assert_eq!(class(usual, block_max), Some(Class::Lz4));
+        }
+        for magic in [[0x02, 0x21, 0x4c, 0x18], [0x50, 0x2a, 0x4d, 0x18]] {
+            let mut other = frame(usual, 0x40, None, &blocks);
+            other[..4].copy_from_slice(&magic);
+            assert_eq!(read(other), Err(Class::Lz4));
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_and_checksums_are_refused() {
+        let page = page();
+        let usual = VERSION | INDEPENDENT | CONTENT_CHECKSUM;
+        let class = |blocks: &[(u32, &[u8])]| read(frame(usual, 0x40, None, blocks)).err();
+        assert_eq!(class(&[]), Some(Class::PageLength));
+        assert_eq!(class(&[stored(&page[1..])]), Some(Class::PageLength));
+        assert_eq!(
+            class(&[stored(&page), stored(&[1])]),
+            Some(Class::PageLength)
+        );
+        assert_eq!(class(&[(u32::MAX, &[])]), Some(Class::Lz4));
+        assert_eq!(class(&[(u32::MAX >> 1, &[])]), Some(Class::Lz4));
+        let wrong_size = frame(usual | CONTENT_SIZE, 0x40, Some(513), &[stored(&page)]);
+        assert_eq!(read(wrong_size), Err(Class::PageLength));
+        let checked = frame(usual | BLOCK_CHECKSUM, 0x40, None, &[stored(&page)]);
+        for at in [6, checked.len() - 9, checked.len() - 1] {
+            let mut damaged = checked.clone();
+            damaged[at] ^= 1;
+            assert_eq!(read(damaged), Err(Class::Lz4), "byte {at}");
+        }
+    }
+}

@@ -284,3 +284,82 @@ impl std::error::Error for MergeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{PageCount, Timestamp, Txid};
+
+    fn file(txids: (u64, u64), commit: u32, pages: &[(u32, u8)]) -> Vec<u8> {
+        let range = TxidRange::new(Txid::new(txids.0).unwrap(), Txid::new(txids.1).unwrap());
+        let header = Header::new(
+            PageSize::new(512).unwrap(),
+            PageCount(commit),
+            range.unwrap(),
+            Timestamp::from_millis(txids.1 as i64),
+        );
+        let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+        for &(number, fill) in pages {
+            let page = PageNumber::new(number).unwrap();
+            encoder.page(page, &[fill; 512]).unwrap();
+        }
+        encoder.finish().unwrap().0
+    }
+
+    fn merged(files: &[Vec<u8>]) -> Result<(Header, Vec<(u32, u8)>), MergeError> {
+        let inputs = files.iter().map(|f| Decoder::open(&f[..]).unwrap());
+        let (header, out, _) = merge(inputs.collect(), Vec::new())?;
+        let mut decoder = Decoder::open(&out[..]).unwrap();
+        let mut pages = Vec::new();
+        while let Some(page) = decoder.next_page().unwrap() {
+            pages.push((page.number().value(), page.data()[0]));
+        }
+        assert_eq!(decoder.finish().unwrap().header, header);
+        Ok((header, pages))
+    }
+
+    #[test]
+    fn the_latest_copy_stays_and_pages_beyond_the_end_go() {
+        let chain = [
+            file((2, 3), 9, &[(1, 1), (2, 1), (7, 1)]),
+            file((4, 4), 5, &[(2, 2), (5, 2)]),
+            file((4, 6), 6, &[(2, 3), (6, 3)]),
+        ];
+        let (header, pages) = merged(&chain).unwrap();
+        assert_eq!(pages, [(1, 1), (2, 3), (5, 2), (6, 3)]);
+        assert_eq!(
+            (header.txids.min().value(), header.txids.max().value()),
+            (2, 6)
+        );
+        assert_eq!(header.commit, PageCount(6));
+        assert_eq!(header.timestamp, Timestamp::from_millis(6));
+        assert_eq!(header.wal, WalSource::default());
+    }
+
+    #[test]
+    fn a_snapshot_needs_every_page() {
+        let chain = |second| [file((1, 1), 2, &[(1, 1), (2, 1)]), file((2, 2), 4, second)];
+        assert!(merged(&chain(&[(3, 2), (4, 2)])).is_ok());
+        for (pages, missing) in [(&[(4, 2)], 3), (&[(3, 2)], 4)] {
+            let page = PageNumber::new(missing).unwrap();
+            let expected = MergeError::MissingPage { page };
+            assert_eq!(merged(&chain(pages)).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn damage_at_the_end_of_any_input_is_noticed() {
+        let chain = [
+            file((2, 2), 4, &[(1, 1)]),
+            file((3, 3), 4, &[]),
+            file((4, 4), 4, &[(1, 1), (2, 1)]),
+        ];
+        for damaged in 0..chain.len() {
+            let mut files = chain.clone();
+            *files[damaged].last_mut().unwrap() ^= 1;
+            let error = merged(&files).unwrap_err();
+            assert_eq!(error.class(), Class::FileChecksum);
+            assert!(matches!(error, MergeError::Read { input, .. } if input == damaged));
+        }
+    }
+}
