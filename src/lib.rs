@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod database;
 pub mod ltx;
 pub mod replica;
+pub mod restore;
 pub mod sqlite;
 pub mod storage;
 pub mod sys;

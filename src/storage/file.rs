@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::seen::Seen;
 use super::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
+use crate::ltx::name::{file_name, parse_file_name};
 use crate::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish};
 use crate::sys::temporary;
-use crate::units::{Level, Timestamp, Txid, TxidRange};
+use crate::units::{Level, Timestamp};
 
 /// Bytes gathered before the file system is asked to write.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -356,13 +357,4 @@ fn failed(operation: &'static str, path: &Path, source: io::Error) -> StorageErr
         location,
         source,
     }
-}
-
-fn file_name(txids: TxidRange) -> String {
-    format!("{txids}.ltx")
-}
-
-fn parse_file_name(name: &str) -> Option<TxidRange> {
-    let (min, max) = name.strip_suffix(".ltx")?.split_once('-')?;
-    TxidRange::new(Txid::from_hex(min)?, Txid::from_hex(max)?)
 }

@@ -266,6 +266,10 @@ impl FileSystem for SystemFiles {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let space = rustix::fs::statvfs(path)?;
+        if space.f_blocks == 0 {
+            // A file system without a limit, as tmpfs can be, says that it has no blocks at all.
+            return Ok(u64::MAX);
+        }
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }

@@ -11,6 +11,7 @@ use walbrook::units::{Level, Timestamp, Txid, TxidRange};
 
 /// How well a backend remembers the time a file was written with.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "each backend keeps times in its own way")]
 pub(crate) enum Times {
     /// Exactly.
     Milliseconds,

@@ -113,6 +113,7 @@ impl CrashFiles {
     }
 
     /// The disk after the power came back on `image`.
+    #[allow(dead_code, reason = "for tests that go on after the power cut")]
     pub(crate) fn rebooted(image: &Image) -> CrashFiles {
         CrashFiles::holding(image.0.clone())
     }
@@ -436,7 +437,7 @@ impl FileSystem for CrashFiles {
     }
 
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(1 << 40)
+        Ok(16 << 20)
     }
 }
 

@@ -1,4 +1,5 @@
 //! What several tests use.
 
 pub(crate) mod crash;
+pub(crate) mod memory;
 pub(crate) mod scratch;

@@ -1,0 +1,224 @@
+//! Why a restore failed. After every one of these the output is what it was before.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::output::OutputProblem;
+use super::plan::PlanError;
+use crate::ltx::Fault;
+use crate::storage::{FileName, StorageError};
+use crate::units::{PageNumber, PageSize, TxidRange};
+
+/// A restore failed. The output, and a database that was there, are untouched, unless it was
+/// [`RestoreError::Io`] with the operation "replace".
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The replica cannot be read.
+    Storage(StorageError),
+    /// The replica does not hold what was asked for.
+    Plan(PlanError),
+    /// The replica is one of Litestream 0.3, which this version cannot read.
+    Litestream03 {
+        /// Where it is.
+        location: String,
+    },
+    /// The output must not be written to.
+    Output {
+        /// What is in the way.
+        path: PathBuf,
+        /// Why it is.
+        reason: OutputProblem,
+    },
+    /// The database does not fit on the disk.
+    NoSpace {
+        /// A directory on that disk.
+        directory: PathBuf,
+        /// Bytes the database takes.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+    },
+    /// A file of the replica is not a valid LTX file.
+    Damaged {
+        /// Which.
+        file: FileName,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A file's header names other TXIDs than its name.
+    NameDiffers {
+        /// Its name.
+        file: FileName,
+        /// What the header says.
+        header: TxidRange,
+    },
+    /// Files of different page sizes are chained.
+    PageSizeDiffers {
+        /// The older file.
+        file: FileName,
+        /// Its page size.
+        page_size: PageSize,
+        /// The page size of the file after it.
+        newer: PageSize,
+    },
+    /// A planned file does not continue the one before it.
+    Gap {
+        /// The one before.
+        after: TxidRange,
+        /// The file.
+        next: TxidRange,
+    },
+    /// The oldest planned file is none that holds a whole database.
+    NoSnapshot {
+        /// Its TXIDs.
+        oldest: TxidRange,
+    },
+    /// The plan has no files.
+    NothingPlanned,
+    /// A page of the database is in none of the files.
+    MissingPage {
+        /// The first such page.
+        page: PageNumber,
+    },
+    /// SQLite finds the rebuilt database broken.
+    Integrity {
+        /// In its words.
+        finding: String,
+    },
+    /// A local file operation failed.
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl RestoreError {
+    /// Whether a planned file was gone, as when retention ran in between: planning anew may help.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, RestoreError::Storage(error) if error.is_not_found())
+    }
+
+    /// Whether there simply is nothing to restore: an empty replica, or nothing old enough.
+    pub fn is_not_available(&self) -> bool {
+        use PlanError::{Empty, NoBase, TxidUnreachable};
+        matches!(
+            self,
+            RestoreError::Plan(Empty | NoBase | TxidUnreachable { .. })
+        )
+    }
+
+    pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> RestoreError {
+        let path = path.to_path_buf();
+        RestoreError::Io {
+            operation,
+            path,
+            source,
+        }
+    }
+}
+
+impl From<StorageError> for RestoreError {
+    fn from(error: StorageError) -> RestoreError {
+        RestoreError::Storage(error)
+    }
+}
+
+impl From<PlanError> for RestoreError {
+    fn from(error: PlanError) -> RestoreError {
+        RestoreError::Plan(error)
+    }
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestoreError::Storage(error) => error.fmt(f),
+            RestoreError::Plan(error) => error.fmt(f),
+            RestoreError::Litestream03 { location } => write!(
+                f,
+                "{location} holds only backups of Litestream 0.3 (generations/), which this version \
+                 cannot read; restore them with Litestream 0.3 or 0.5"
+            ),
+            RestoreError::Output { path, reason } => {
+                let path = path.display();
+                match reason {
+                    OutputProblem::Directory => write!(f, "output path {path} is a directory"),
+                    OutputProblem::Exists => write!(
+                        f,
+                        "output path {path} already exists and is not empty. Use -force to overwrite"
+                    ),
+                    OutputProblem::Sidecar => write!(
+                        f,
+                        "SQLite sidecar path already exists: {path}. SQLite would apply it to the \
+                         restored database; remove it, or use -force"
+                    ),
+                }
+            }
+            RestoreError::NoSpace {
+                directory,
+                needed,
+                free,
+            } => write!(
+                f,
+                "the database takes {needed} bytes, but {} has only {free} left",
+                directory.display()
+            ),
+            RestoreError::Damaged { file, fault } => {
+                write!(f, "{file} is damaged: {fault}; nothing was restored")
+            }
+            RestoreError::NameDiffers { file, header } => write!(
+                f,
+                "{file} holds TXIDs {header} instead of those in its name; nothing was restored"
+            ),
+            RestoreError::PageSizeDiffers {
+                file,
+                page_size,
+                newer,
+            } => write!(
+                f,
+                "{file} has pages of {page_size} bytes, the file after it of {newer}"
+            ),
+            RestoreError::Gap { after, next } => {
+                write!(f, "file {next} does not continue file {after}")
+            }
+            RestoreError::NoSnapshot { oldest } => write!(
+                f,
+                "the oldest file to apply, {oldest}, does not hold a whole database"
+            ),
+            RestoreError::NothingPlanned => write!(f, "there are no files to apply"),
+            RestoreError::MissingPage { page } => {
+                write!(
+                    f,
+                    "no file holds page {page} of the database; nothing was restored"
+                )
+            }
+            RestoreError::Integrity { finding } => write!(
+                f,
+                "integrity check of the restored database: {finding}; nothing was restored"
+            ),
+            RestoreError::Io {
+                operation,
+                path,
+                source,
+            } => write!(f, "cannot {operation} {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for RestoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RestoreError::Storage(error) => Some(error),
+            RestoreError::Plan(error) => Some(error),
+            RestoreError::Damaged { fault, .. } => Some(fault),
+            RestoreError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

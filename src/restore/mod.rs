@@ -1,0 +1,143 @@
+//! From a replica back to a database file: [`plan`] decides which files are read, the rest reads them, builds the
+//! database beside the output, checks it and gives it its name.
+//!
+//! The rule: a restored database is complete, made of verified files only, and exactly what was asked for; else
+//! the output stays what it was.
+
+mod apply;
+mod error;
+mod fetch;
+mod image;
+mod integrity;
+mod output;
+pub mod plan;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use apply::Progress;
+pub use error::RestoreError;
+pub use fetch::PAUSES;
+pub use integrity::Integrity;
+pub use output::{Existing, OutputProblem};
+pub use plan::{Plan, PlanError, Target, plan};
+
+use self::output::{Published, Side};
+use crate::storage::{FileInfo, Storage};
+use crate::sys::fs::{FileSystem, SystemFiles};
+use crate::units::{Level, Txid};
+
+/// How often a plan is made anew because a file of it was gone when it was to be read.
+const REPLANS_MAX: usize = 3;
+
+/// How to restore.
+#[derive(Clone)]
+pub struct Options {
+    /// What to do about a database that is there already.
+    pub existing: Existing,
+    /// Which check SQLite makes before the database gets its name. Needs the machine's own file system.
+    pub integrity: Integrity,
+    /// How long to wait before each new attempt to go on with a file.
+    pub pauses: Vec<Duration>,
+    /// Where the output is.
+    pub files: Arc<dyn FileSystem>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            existing: Existing::default(),
+            integrity: Integrity::default(),
+            pauses: PAUSES.to_vec(),
+            files: Arc::new(SystemFiles),
+        }
+    }
+}
+
+/// How a restore ended well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The output is the restored database.
+    Restored(Report),
+    /// A database is at the output, and [`Existing::Keep`] was asked for.
+    KeptExisting,
+}
+
+/// What was restored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// The state the database has.
+    pub txid: Txid,
+    /// How many files were read.
+    pub files: usize,
+    /// Their sizes in bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Restores `target` from `storage` to the file `output`, an absolute path; a symbolic link there is replaced, not
+/// followed. `progress` is called after every read from the storage; a new plan starts it again.
+///
+/// # Errors
+/// See [`RestoreError`]: the output is then what it was before.
+pub fn restore(
+    storage: &dyn Storage,
+    target: Target,
+    output: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RestoreError> {
+    let start = Instant::now();
+    if !output::check(&*options.files, output, options.existing)? {
+        return Ok(Outcome::KeptExisting);
+    }
+    let mut replans = 0;
+    let (plan, side) = loop {
+        let plan = plan_from(storage, target)?;
+        let begin = |size| Side::create(&*options.files, output, size);
+        match apply::apply(&plan, storage, begin, &options.pauses, progress) {
+            Err(error) if error.is_gone() && replans < REPLANS_MAX => {
+                replans += 1;
+                log::info!("{error}: retention removed it? planning anew");
+            }
+            side => break (plan, side?),
+        }
+    };
+    integrity::check(side.path(), options.integrity)
+        .map_err(|finding| RestoreError::Integrity { finding })?;
+    Ok(match side.publish(options.existing)? {
+        Published::KeptExisting => Outcome::KeptExisting,
+        Published::New => Outcome::Restored(Report {
+            txid: plan.txids.max(),
+            files: plan.files.len(),
+            bytes: plan.bytes,
+            duration: start.elapsed(),
+        }),
+    })
+}
+
+/// Lists the replica and plans: what a dry run shows.
+///
+/// # Errors
+/// When the replica cannot be listed or the target cannot be reached.
+pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreError> {
+    let files = list_all(storage)?;
+    if files.is_empty() && storage.holds_litestream_03()? {
+        return Err(RestoreError::Litestream03 {
+            location: storage.location(),
+        });
+    }
+    Ok(plan(&files, target)?)
+}
+
+/// Lowest level first, since files only ever move up: what retention removes from a level while we list was
+/// merged into the next before, and is found there.
+fn list_all(storage: &dyn Storage) -> Result<Vec<FileInfo>, RestoreError> {
+    let mut files = Vec::new();
+    for level in Level::all() {
+        files.extend(storage.list(level)?);
+    }
+    Ok(files)
+}

@@ -1,0 +1,223 @@
+//! The database file a restore makes, and the one that may be there already.
+//!
+//! The rule: what is at the output stays as it is until the new database is complete, verified and synced beside
+//! it; then the new one takes its name in one rename. Killed at any moment, the output has one or the other.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::RestoreError;
+use crate::sys::fs::{FileSystem, OpenFile, parent, publish};
+use crate::sys::temporary;
+
+/// What SQLite keeps beside a database.
+const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Permission bits of a new database, less the umask: what SQLite itself would give it.
+const NEW_MODE: u32 = 0o644;
+
+/// What to do about a database that is at the output already.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Existing {
+    /// Fail. An empty file is no database and is replaced.
+    #[default]
+    Refuse,
+    /// Replace it at the very end. Nobody may have it open then: a program that has goes on writing to the file
+    /// that has lost its name, and to a -wal that is gone. Walbrook does not look for such programs.
+    Replace,
+    /// Leave it and do nothing, successfully.
+    Keep,
+}
+
+/// Whether a restore to `output` may go on: false says that all is well and nothing to be done.
+///
+/// # Errors
+/// When something is there that must not be replaced.
+pub(super) fn check(
+    fs: &dyn FileSystem,
+    output: &Path,
+    existing: Existing,
+) -> Result<bool, RestoreError> {
+    let refuse = |path: &Path, reason| {
+        Err(RestoreError::Output {
+            path: path.to_path_buf(),
+            reason,
+        })
+    };
+    match (status(fs, output)?, existing) {
+        (Some(there), _) if there.is_directory => return refuse(output, OutputProblem::Directory),
+        (Some(_), Existing::Keep) => return Ok(false),
+        (Some(there), Existing::Refuse) if there.size > 0 => {
+            return refuse(output, OutputProblem::Exists);
+        }
+        _ => (),
+    }
+    if existing != Existing::Replace {
+        for sidecar in sidecars(output) {
+            if status(fs, &sidecar)?.is_some() {
+                return refuse(&sidecar, OutputProblem::Sidecar);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Why an output is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OutputProblem {
+    /// It is a directory.
+    Directory,
+    /// A database is there.
+    Exists,
+    /// A -wal, -shm or -journal is there, which SQLite would apply to the restored database.
+    Sidecar,
+}
+
+/// The new database, being built beside the output under a name of its own. Removed when dropped unpublished.
+pub(super) struct Side<'a> {
+    fs: &'a dyn FileSystem,
+    output: PathBuf,
+    path: PathBuf,
+    file: Option<Box<dyn OpenFile>>,
+}
+
+impl<'a> Side<'a> {
+    /// Creates the file with `size` bytes of zeros, after a look whether the disk has room for them.
+    pub(super) fn create(
+        fs: &'a dyn FileSystem,
+        output: &Path,
+        size: u64,
+    ) -> Result<Side<'a>, RestoreError> {
+        let directory = parent(output);
+        if !directory.as_os_str().is_empty() && status(fs, directory)?.is_none() {
+            let created = fs.create_directories(directory);
+            created.map_err(|error| RestoreError::io("create directory", directory, error))?;
+        }
+        let free = fs.free_bytes(directory);
+        let free =
+            free.map_err(|error| RestoreError::io("look at the disk of", directory, error))?;
+        if free < size {
+            return Err(RestoreError::NoSpace {
+                directory: directory.to_path_buf(),
+                needed: size,
+                free,
+            });
+        }
+        let path = temporary::beside(output);
+        let failed = |error| RestoreError::io("create", &path, error);
+        let file = fs.create_with_mode(&path, NEW_MODE).map_err(failed)?;
+        let mut side = Side {
+            fs,
+            output: output.to_path_buf(),
+            path,
+            file: Some(file),
+        };
+        side.sweep();
+        side.write(|file| file.set_len(size))?;
+        Ok(side)
+    }
+
+    /// Where it is until it is published.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes to it.
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&mut dyn OpenFile) -> io::Result<()>,
+    ) -> Result<(), RestoreError> {
+        let file = self.file.as_deref_mut().expect("open until published");
+        write(file).map_err(|error| RestoreError::io("write", &self.path, error))
+    }
+
+    /// Gives it the name of the output, looking once more at what is there: it may have come in the meantime.
+    pub(super) fn publish(mut self, existing: Existing) -> Result<Published, RestoreError> {
+        self.write(|file| file.sync())?;
+        if !check(self.fs, &self.output, existing)? {
+            return Ok(Published::KeptExisting);
+        }
+        let failed = |error| RestoreError::io("replace", &self.output, error);
+        if let Some(old) = status(self.fs, &self.output)? {
+            let given = self.fs.set_owner(&self.path, old.owner);
+            given.map_err(failed)?;
+        }
+        self.remove_sidecars().map_err(failed)?;
+        let file = self.file.take().expect("open until published");
+        publish(self.fs, file, &self.path, &self.output).map_err(failed)?;
+        Ok(Published::New)
+    }
+
+    /// Removes what belonged to the old database: before the rename and durably, because SQLite would replay an
+    /// old -wal or -journal over the new database and destroy it; and not before the new one is synced, because
+    /// from here until the rename the old database lacks what only its -wal held.
+    fn remove_sidecars(&self) -> io::Result<()> {
+        let mut removed = false;
+        for sidecar in sidecars(&self.output) {
+            match self.fs.remove(&sidecar) {
+                Ok(()) => removed = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                Err(error) => return Err(error),
+            }
+        }
+        match removed {
+            true => self.fs.sync_directory(parent(&self.output)),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes what restores to this output left that were killed long ago.
+    fn sweep(&self) {
+        let directory = parent(&self.output);
+        let Ok(entries) = self.fs.list(directory) else {
+            return;
+        };
+        let own = entries
+            .iter()
+            .find(|entry| directory.join(&entry.name) == self.path);
+        let Some(now) = own.map(|entry| entry.modified) else {
+            return;
+        };
+        for entry in temporary::stale(&entries, now) {
+            let is_for = |(name, _)| directory.join(name) == self.output;
+            if temporary::parse(&entry.name).is_some_and(is_for) {
+                let _ = self.fs.remove(&directory.join(&entry.name));
+            }
+        }
+    }
+}
+
+impl Drop for Side<'_> {
+    fn drop(&mut self) {
+        // Published, it has another name and this finds nothing.
+        let _ = self.fs.remove(&self.path);
+    }
+}
+
+/// How publishing ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Published {
+    /// The output is the new database.
+    New,
+    /// A database had come to be there, and is kept.
+    KeptExisting,
+}
+
+fn sidecars(output: &Path) -> impl Iterator<Item = PathBuf> {
+    SIDECARS.into_iter().map(move |suffix| {
+        let mut name = output.as_os_str().to_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+fn status(
+    fs: &dyn FileSystem,
+    path: &Path,
+) -> Result<Option<crate::sys::fs::Status>, RestoreError> {
+    match fs.status(path) {
+        Ok(status) => Ok(Some(status)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RestoreError::io("look at", path, error)),
+    }
+}

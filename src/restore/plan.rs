@@ -1,0 +1,281 @@
+//! Which files a restore reads: decided here from listings alone.
+//!
+//! What can be reached is what Litestream reaches: the newest eligible snapshot, then files that join or overlap
+//! what is reached so far. Among all such chains to the same TXID this takes the one of the fewest bytes, found
+//! as a shortest path, where Litestream takes whichever file leads furthest.
+//!
+//! The base is always the newest eligible snapshot. An older one would often be cheaper, but a history that lost
+//! pages between the two (Litestream's can) is healed by the newer snapshot, so only files that carry a proof of
+//! the database's content may ever be chained across one.
+
+use std::fmt;
+
+use crate::storage::FileInfo;
+use crate::units::{Level, Timestamp, Txid, TxidRange};
+
+/// What to restore.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// The newest state.
+    Latest,
+    /// Exactly this TXID.
+    Txid(Txid),
+    /// The newest state stored strictly before this time.
+    Before(Timestamp),
+}
+
+/// The files to apply.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// Oldest first. The first starts at TXID 1, each continues the one before it. Never empty.
+    pub files: Vec<FileInfo>,
+    /// From TXID 1 to the one the restored database will have.
+    pub txids: TxidRange,
+    /// Sum of the files' sizes in bytes.
+    pub bytes: u64,
+}
+
+/// Chooses the files that lead to `target`. `files` are those of all levels, in any order.
+///
+/// # Errors
+/// When the target cannot be reached. Nothing is ever restored that is not what was asked for: neither another
+/// TXID nor, when later files are cut off by a hole, an older state in place of the latest.
+pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
+    if files.is_empty() {
+        return Err(PlanError::Empty);
+    }
+    if let Target::Before(time) = target {
+        check_window(files, time)?;
+    }
+    let eligible = |file: &&FileInfo| match target {
+        Target::Latest => true,
+        Target::Txid(txid) => file.name.txids.max() <= txid,
+        Target::Before(time) => file.created < time,
+    };
+    let eligible: Vec<FileInfo> = files.iter().filter(eligible).copied().collect();
+    let base = base(&eligible);
+    let chain = cheapest(&eligible, base);
+    let reached = chain.last().map(|file| file.name.txids.max());
+    match target {
+        Target::Latest => check_rest(&eligible, reached)?,
+        Target::Txid(txid) if reached != Some(txid) => {
+            return Err(PlanError::TxidUnreachable { txid, reached });
+        }
+        _ => (),
+    }
+    let reached = reached.ok_or(PlanError::NoBase)?;
+    Ok(Plan {
+        txids: TxidRange::snapshot(reached),
+        bytes: sum(&chain),
+        files: chain,
+    })
+}
+
+/// A time outside of what the replica's files span is refused, since it is more likely a mistake (of the time
+/// zone, say) than a wish for the latest state.
+fn check_window(files: &[FileInfo], time: Timestamp) -> Result<(), PlanError> {
+    let times = || files.iter().map(|file| file.created);
+    match (times().min(), times().max()) {
+        (Some(oldest), Some(newest)) if time < oldest || time > newest => {
+            Err(PlanError::OutsideWindow {
+                time,
+                oldest,
+                newest,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The newest snapshot: that of the highest TXID, whatever its time.
+fn base(eligible: &[FileInfo]) -> Option<FileInfo> {
+    let is_base = |file: &&FileInfo| file.name.level == Level::SNAPSHOT;
+    let whole = |file: &&FileInfo| file.name.txids.is_snapshot();
+    eligible.iter().filter(is_base).filter(whole).max().copied()
+}
+
+/// The cheapest way to the furthest TXID that can be reached from `base`; empty when there is none.
+///
+/// Positions are the ends of files, taken in ascending order. The best way to the end of a file is the file
+/// itself after the best way to any position from `min - 1` on; all of those end before it, so they are final.
+/// The `ways` in question are kept as a stack on which a later end costs more: one that ends later and costs no
+/// more replaces all that it beats. O(n log n).
+fn cheapest(eligible: &[FileInfo], base: Option<FileInfo>) -> Vec<FileInfo> {
+    let start = base.map_or(0, |file| file.name.txids.max().value());
+    let beyond = |file: &&FileInfo| {
+        file.name.level != Level::SNAPSHOT && file.name.txids.max().value() > start
+    };
+    let mut files: Vec<FileInfo> = eligible.iter().filter(beyond).copied().collect();
+    files.sort_unstable_by_key(|file| (file.name.txids.max(), file.name.txids.min(), file.name));
+
+    let mut arena = vec![Way {
+        file: base,
+        before: None,
+        cost: base.map_or((0, 0), |file| (file.size, 1)),
+        end: start,
+    }];
+    let mut stack = vec![0];
+    for group in files.chunk_by(|a, b| a.name.txids.max() == b.name.txids.max()) {
+        let best = group.iter().filter_map(|file| after(&arena, &stack, *file));
+        let Some(way) = best.min_by_key(|way| way.cost) else {
+            continue;
+        };
+        while stack
+            .last()
+            .is_some_and(|&last| arena[last].cost >= way.cost)
+        {
+            stack.pop();
+        }
+        stack.push(arena.len());
+        arena.push(way);
+    }
+    chain(&arena)
+}
+
+/// A way to a position: a file, and how one got to where it can be applied.
+struct Way {
+    /// None for the start of a chain without a base.
+    file: Option<FileInfo>,
+    before: Option<usize>,
+    /// Bytes, then number of files.
+    cost: (u64, u32),
+    end: u64,
+}
+
+/// The best way that has `file` as its last, if it can be reached.
+fn after(arena: &[Way], stack: &[usize], file: FileInfo) -> Option<Way> {
+    // A file from TXID 1 holds every page: whatever came before it would be read for nothing.
+    let (before, cost) = if file.name.txids.is_snapshot() {
+        (None, (0, 0))
+    } else {
+        let from = file.name.txids.min().value() - 1;
+        let before = stack.partition_point(|&way| arena[way].end < from);
+        let before = *stack.get(before)?;
+        (Some(before), arena[before].cost)
+    };
+    Some(Way {
+        file: Some(file),
+        before,
+        cost: (cost.0.saturating_add(file.size), cost.1 + 1),
+        end: file.name.txids.max().value(),
+    })
+}
+
+/// The files on the way to the furthest position, which is the last that was found.
+fn chain(arena: &[Way]) -> Vec<FileInfo> {
+    let mut files = Vec::new();
+    let mut at = arena.len().checked_sub(1);
+    while let Some(way) = at.map(|index| &arena[index]) {
+        files.extend(way.file);
+        at = way.before;
+    }
+    files.reverse();
+    files
+}
+
+/// Refuses to call a state the latest when there are files beyond it that cannot be reached.
+fn check_rest(files: &[FileInfo], reached: Option<Txid>) -> Result<(), PlanError> {
+    let end = reached.map_or(0, Txid::value);
+    let cut_off = |file: &&FileInfo| {
+        file.name.level != Level::SNAPSHOT && file.name.txids.min().value() > end.saturating_add(1)
+    };
+    let next = files
+        .iter()
+        .filter(cut_off)
+        .map(|file| file.name.txids.min())
+        .min();
+    next.map_or(Ok(()), |next| Err(PlanError::Gap { reached, next }))
+}
+
+fn sum(files: &[FileInfo]) -> u64 {
+    files
+        .iter()
+        .fold(0, |bytes, file| bytes.saturating_add(file.size))
+}
+
+/// The target cannot be restored. Nothing was read but listings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The replica has no files.
+    Empty,
+    /// No file that qualifies holds a whole database.
+    NoBase,
+    /// The files from `next` on cannot be reached.
+    Gap {
+        /// The newest TXID that can be restored, if any.
+        reached: Option<Txid>,
+        /// The first TXID after the hole.
+        next: Txid,
+    },
+    /// No chain of files ends at exactly this TXID.
+    TxidUnreachable {
+        /// The TXID asked for.
+        txid: Txid,
+        /// The newest one before it that can be restored, if any.
+        reached: Option<Txid>,
+    },
+    /// The time lies outside of what the replica's files span.
+    OutsideWindow {
+        /// The time asked for.
+        time: Timestamp,
+        /// Time of the oldest file.
+        oldest: Timestamp,
+        /// Time of the newest file.
+        newest: Timestamp,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::Empty => write!(
+                f,
+                "no matching backup files available: the replica is empty"
+            ),
+            PlanError::NoBase => write!(
+                f,
+                "no matching backup files available: no snapshot, nor any other file from TXID 1, \
+                 is old enough"
+            ),
+            PlanError::Gap { reached, next } => {
+                write!(f, "the latest state cannot be restored: ")?;
+                match reached {
+                    Some(reached) => write!(
+                        f,
+                        "files are missing between TXID {reached} and {next}; \
+                         restore the newest state before the hole with -txid {reached}"
+                    ),
+                    None => write!(
+                        f,
+                        "there is no snapshot, and the oldest file starts at TXID {next}"
+                    ),
+                }
+            }
+            PlanError::TxidUnreachable { txid, reached } => {
+                write!(
+                    f,
+                    "no matching backup files available: no chain of files ends at TXID {txid}"
+                )?;
+                match reached {
+                    Some(reached) => write!(f, "; the newest before it is -txid {reached}"),
+                    None => Ok(()),
+                }
+            }
+            PlanError::OutsideWindow {
+                time,
+                oldest,
+                newest,
+            } => write!(
+                f,
+                "timestamp {time} does not exist: the replica's files are from {oldest} to {newest}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

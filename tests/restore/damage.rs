@@ -1,0 +1,99 @@
+//! Damaged replicas: a restore gives exactly the state asked for, or an error and nothing else.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::vectors::{files, targets};
+use crate::ltx::vectors::{field, manifest, text};
+use crate::support::crash::CrashFiles;
+use crate::support::memory::Memory;
+use walbrook::restore::{Existing, Options, RestoreError, Target, restore};
+use walbrook::storage::FileName;
+
+const OUTPUT: &str = "/data/app.db";
+const REPLICAS: [&str; 5] = [
+    "ps512-notes",
+    "ps1024-levels",
+    "snap-retention",
+    "vacuum-shrink",
+    "frames-0.5.15-ps512",
+];
+
+#[test]
+fn every_file_truncated_flipped_or_deleted() {
+    let (mut restored, mut refused) = (0, 0);
+    for replica in manifest("replicas") {
+        if !REPLICAS.contains(&text(&replica["name"])) {
+            continue;
+        }
+        let good: Vec<(FileName, i64, Vec<u8>)> = files(&replica).collect();
+        let storage = Memory::holding(good.iter().cloned());
+        let states = targets(&replica);
+        for (name, _, bytes) in &good {
+            for damaged in damages(bytes) {
+                let gone = damaged.is_none();
+                storage.set(*name, damaged);
+                for (target, expected) in states.iter().take(12) {
+                    let known = field(expected, "db_sha256").map(text);
+                    match attempt(&storage, *target) {
+                        Ok(database) => {
+                            restored += 1;
+                            // Without a newest file nobody can know that there was one.
+                            if !(gone && *target == Target::Latest) {
+                                assert_eq!(Some(&*database), known, "{name} {target:?}");
+                            }
+                        }
+                        Err(_) => refused += 1,
+                    }
+                }
+                storage.set(*name, Some(bytes.clone()));
+            }
+        }
+    }
+    println!("{restored} restored as they should, {refused} refused");
+    assert!(restored > 1000 && refused > 1000, "{restored} {refused}");
+}
+
+/// Restores over an existing database; the new one's SHA-256.
+fn attempt(storage: &Memory, target: Target) -> Result<String, RestoreError> {
+    let files = CrashFiles::holding([(OUTPUT, b"the old database".to_vec())]);
+    let options = Options {
+        existing: Existing::Replace,
+        pauses: Vec::new(),
+        files: Arc::new(files.clone()),
+        ..Options::default()
+    };
+    let result = restore(storage, target, OUTPUT.as_ref(), &options, &mut |_| ());
+    let now = files.now();
+    assert_eq!(now.paths().count(), 1, "nothing is left over");
+    let output = now.read(OUTPUT).unwrap();
+    if result.is_err() {
+        assert_eq!(output, b"the old database");
+    }
+    let hash = Sha256::digest(output);
+    result.map(|_| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Damaged copies of a file; none for one that is gone.
+fn damages(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let mut damages = vec![None, Some(Vec::new())];
+    let end = bytes.len();
+    for cut in [1, 99, 100, 131, end / 2, end - 16, end - 1] {
+        damages.push(Some(bytes[..cut.min(end)].to_vec()));
+    }
+    let places = (0..12)
+        .map(|i| i * (end - 1) / 11)
+        .chain([4, 8, 12, 23, 31, 100, 104]);
+    for place in places {
+        let mut flipped = bytes.to_vec();
+        flipped[place] ^= 1 << (place % 8);
+        damages.push(Some(flipped));
+    }
+    let mut longer = bytes.to_vec();
+    longer.push(0);
+    damages.push(Some(longer));
+    // Cut to its own length again, this is the file itself.
+    damages.retain(|damaged| damaged.as_deref() != Some(bytes));
+    damages
+}
