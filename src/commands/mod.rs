@@ -5,6 +5,7 @@
 //! Litestream's: 0 for success, 1 for every failure.
 
 pub mod databases;
+pub mod demo;
 mod error;
 mod flags;
 mod help;
@@ -62,6 +63,7 @@ const COMMANDS: &[&CommandHelp] = &[
     &restore::HELP,
     &ltx::HELP,
     &databases::HELP,
+    &demo::HELP,
     &version::HELP,
 ];
 
@@ -96,6 +98,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             command(&ltx::HELP, rest, out, ltx::run)
         }
         "databases" => command(&databases::HELP, rest, out, databases::run),
+        "demo" => command(&demo::HELP, rest, out, demo::run),
         "version" => command(&version::HELP, rest, out, version::run),
         "-version" | "--version" => command(&version::HELP, &[], out, version::run),
         "help" => match rest.first() {
