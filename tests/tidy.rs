@@ -197,7 +197,7 @@ fn every_file_says_what_it_is_and_keeps_to_one_subject() {
             complaints.push(format!("{}: {lines} lines", source.path));
         }
         for (index, line) in source.text.lines().enumerate() {
-            if line.chars().count() > 120 {
+            if line.chars().count() > 120 && !source.path.contains("tests") {
                 complaints.push(format!("{}:{}: a long line", source.path, index + 1));
             }
         }
