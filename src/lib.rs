@@ -4,8 +4,13 @@
 //! `storage → ltx → restore → file`; no room imports one further down its own way.
 
 pub mod commands;
+pub mod config;
+pub mod daemon;
+pub mod database;
 pub mod ltx;
+pub mod replica;
 pub mod restore;
+pub mod sqlite;
 pub mod storage;
 pub mod sys;
 pub mod units;

@@ -130,6 +130,18 @@ pub fn publish(
     fs.sync_directory(parent(name))
 }
 
+/// Gives the complete file `temporary` its final name without forcing anything onto the disk: whole after a
+/// crash of the process, but after a power cut perhaps torn. For caches that carry a checksum.
+pub fn replace(
+    fs: &dyn FileSystem,
+    file: Box<dyn OpenFile>,
+    temporary: &Path,
+    name: &Path,
+) -> io::Result<()> {
+    drop(file);
+    fs.rename(temporary, name)
+}
+
 /// The directory that holds `path`.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -50,7 +50,11 @@ impl fmt::Display for DurationError {
                 f.write_str("there is no unit d (days); write 24h for one day")
             }
             DurationError::UnknownUnit(unit) => {
-                write!(f, "there is no unit {unit}; the units are ms, s, m and h")
+                write!(
+                    f,
+                    "there is no unit {}; the units are ms, s, m and h",
+                    unit.trim()
+                )
             }
             DurationError::Negative => f.write_str("a negative duration"),
             DurationError::TooLong => f.write_str("longer than 292 years"),

@@ -1,0 +1,77 @@
+//! `walbrook databases`: what is configured.
+
+use std::io::Write;
+
+use argh::FromArgs;
+
+use super::flags::{self, Flag};
+use super::json::Json;
+use super::source::ConfigFile;
+use super::table::Table;
+use super::{CommandError, CommandHelp, Outcome};
+
+pub(super) const HELP: CommandHelp = CommandHelp {
+    name: "databases",
+    arguments: "",
+    summary: "List the databases of the configuration",
+    details: "",
+    flags: &[
+        flags::CONFIG,
+        flags::NO_EXPAND_ENV,
+        Flag {
+            name: "json",
+            value: None,
+            help: "Print JSON",
+        },
+    ],
+};
+
+/// list the databases of the configuration
+#[derive(FromArgs)]
+pub struct DatabasesArguments {
+    /// the configuration file
+    #[argh(option)]
+    config: Option<String>,
+    /// no environment variables
+    #[argh(switch)]
+    no_expand_env: bool,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// none are taken
+    #[argh(positional)]
+    rest: Vec<String>,
+}
+
+/// Prints the configured databases to `out`.
+///
+/// # Errors
+/// When the configuration cannot be used or `out` cannot be written.
+pub fn run(arguments: DatabasesArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    if !arguments.rest.is_empty() {
+        return Err(CommandError::new("too many arguments").with_try("walbrook databases"));
+    }
+    let file = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
+    let (config, warnings) = file.load()?;
+    super::print_warnings(&warnings);
+    let rows = config.databases.iter().map(|database| {
+        let path = database.path.display().to_string();
+        (path, database.replica.location.kind())
+    });
+    if arguments.json {
+        let object = |(path, kind)| {
+            Json::Object(vec![
+                ("path", Json::Text(path)),
+                ("replica", Json::text(kind)),
+            ])
+        };
+        writeln!(out, "{}", Json::List(rows.map(object).collect()))?;
+    } else {
+        let mut table = Table::new(["path", "replica"]);
+        for (path, kind) in rows {
+            table.add([path, kind.to_owned()]);
+        }
+        write!(out, "{table}")?;
+    }
+    Ok(Outcome::Success)
+}

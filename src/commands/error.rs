@@ -1,0 +1,90 @@
+//! How a command ends.
+
+use std::fmt;
+use std::io;
+
+use crate::config::{ConfigError, Problem};
+use crate::storage::StorageError;
+
+/// How a command ended that could say all it had to say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Exit code 0.
+    Success,
+    /// Exit code 1; the log or the output already says why.
+    Failed,
+}
+
+/// Why a command failed: `Error: …` on stderr, exit code 1.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CommandError {
+    message: String,
+    try_command: Option<String>,
+    output_closed: bool,
+}
+
+impl CommandError {
+    /// An error that says `message`, a sentence without a full stop.
+    pub fn new(message: impl Into<String>) -> CommandError {
+        CommandError {
+            message: message.into(),
+            try_command: None,
+            output_closed: false,
+        }
+    }
+
+    /// Adds a command line that would do what was meant: a second line, `Try: …`.
+    #[must_use]
+    pub fn with_try(self, command: impl Into<String>) -> CommandError {
+        CommandError {
+            try_command: Some(command.into()),
+            ..self
+        }
+    }
+
+    /// The command line to try instead.
+    pub fn try_command(&self) -> Option<&str> {
+        self.try_command.as_deref()
+    }
+
+    /// Whether the reader of stdout went away (`walbrook … | head`). That is no failure.
+    pub fn is_output_closed(&self) -> bool {
+        self.output_closed
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// Of writing to stdout; other input and output has better errors than these.
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> CommandError {
+        CommandError {
+            output_closed: error.kind() == io::ErrorKind::BrokenPipe,
+            ..CommandError::new(format!("cannot write to stdout: {error}"))
+        }
+    }
+}
+
+impl From<StorageError> for CommandError {
+    fn from(error: StorageError) -> CommandError {
+        CommandError::new(error.to_string())
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> CommandError {
+        CommandError::new(error.to_string())
+    }
+}
+
+impl From<Problem> for CommandError {
+    fn from(problem: Problem) -> CommandError {
+        CommandError::new(problem.to_string())
+    }
+}

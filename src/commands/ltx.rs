@@ -1,0 +1,156 @@
+//! `walbrook ltx`: what files a replica has.
+
+use std::io::Write;
+
+use argh::FromArgs;
+
+use super::flags::{self, Flag};
+use super::json::Json;
+use super::source::{ConfigFile, ReplicaSource};
+use super::table::Table;
+use super::{CommandError, CommandHelp, Outcome, open};
+use crate::storage::FileInfo;
+use crate::units::Level;
+
+pub(super) const HELP: CommandHelp = CommandHelp {
+    name: "ltx",
+    arguments: "DB_PATH|REPLICA_URL",
+    summary: "List the files of a replica",
+    details: "A database path must be in the configuration.",
+    flags: &[
+        flags::CONFIG,
+        flags::NO_EXPAND_ENV,
+        Flag {
+            name: "level",
+            value: Some("LEVEL"),
+            help: "List this level, 0 to 9, or all (default 0)",
+        },
+        Flag {
+            name: "json",
+            value: None,
+            help: "Print JSON",
+        },
+    ],
+};
+
+/// list the files of a replica
+#[derive(FromArgs)]
+pub struct LtxArguments {
+    /// the configuration file
+    #[argh(option)]
+    config: Option<String>,
+    /// no environment variables
+    #[argh(switch)]
+    no_expand_env: bool,
+    /// which level
+    #[argh(option)]
+    level: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// database or replica
+    #[argh(positional)]
+    rest: Vec<String>,
+}
+
+/// What `ltx` is asked to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LtxOptions {
+    /// The replica to look at.
+    pub source: ReplicaSource,
+    /// The level to list; none lists all.
+    pub level: Option<Level>,
+    /// Whether output is JSON.
+    pub json: bool,
+}
+
+/// Lists the files. A replica that does not exist has none.
+///
+/// # Errors
+/// When the arguments make no sense together or the replica cannot be looked into.
+pub fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let options = options(arguments)?;
+    let storage = open::storage(&options.source.location()?);
+    let mut files = Vec::new();
+    for level in options
+        .level
+        .map_or_else(|| Level::all().collect(), |level| vec![level])
+    {
+        files.extend(storage.list(level)?);
+    }
+    match options.json {
+        true => writeln!(out, "{}", Json::List(files.iter().map(json).collect()))?,
+        false => write!(out, "{}", table(&files))?,
+    }
+    Ok(Outcome::Success)
+}
+
+fn json(file: &FileInfo) -> Json {
+    Json::Object(vec![
+        ("level", Json::Number(file.name.level.value().into())),
+        ("min_txid", Json::text(file.name.txids.min())),
+        ("max_txid", Json::text(file.name.txids.max())),
+        ("size", Json::Number(file.size)),
+        ("timestamp", Json::text(file.created)),
+    ])
+}
+
+fn table(files: &[FileInfo]) -> Table<5> {
+    let mut table = Table::new(["level", "min_txid", "max_txid", "size", "created"]);
+    for file in files {
+        table.add([
+            file.name.level.to_string(),
+            file.name.txids.min().to_string(),
+            file.name.txids.max().to_string(),
+            file.size.to_string(),
+            file.created.to_string(),
+        ]);
+    }
+    table
+}
+
+fn options(arguments: LtxArguments) -> Result<LtxOptions, CommandError> {
+    let level = match arguments.level.as_deref() {
+        None => Some(Level::SYNC),
+        Some("all") => None,
+        Some(text) => Some(text.parse().ok().and_then(Level::new).ok_or_else(|| {
+            CommandError::new(format!(
+                "invalid value {text:?} for flag -level: level must be between 0 and 9, or all"
+            ))
+        })?),
+    };
+    let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
+    Ok(LtxOptions {
+        source: ReplicaSource::from_arguments(arguments.rest, config, "walbrook ltx DB_PATH")?,
+        level,
+        json: arguments.json,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::parsed;
+
+    fn options_of(line: &[&str]) -> Result<LtxOptions, String> {
+        let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+        let arguments = parsed(&HELP, &line).map_err(|error| error.to_string())?;
+        options(arguments.expect("no help asked for")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn levels() {
+        let level = |line: &[&str]| options_of(line).map(|options| options.level);
+        assert_eq!(level(&["/x.db"]), Ok(Some(Level::SYNC)));
+        assert_eq!(level(&["-level=9", "/x.db"]), Ok(Some(Level::SNAPSHOT)));
+        assert_eq!(level(&["-level", "all", "file:///r"]), Ok(None));
+        assert_eq!(
+            level(&["-level", "10", "/x.db"]).unwrap_err(),
+            "invalid value \"10\" for flag -level: level must be between 0 and 9, or all"
+        );
+        assert_eq!(
+            level(&[]).unwrap_err(),
+            "database path or replica URL required"
+        );
+    }
+}

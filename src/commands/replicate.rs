@@ -1,0 +1,226 @@
+//! `walbrook replicate`: its flags and what they mean together.
+
+use std::io::Write;
+
+use argh::FromArgs;
+
+use super::flags::{self, Flag};
+use super::source::{ConfigFile, is_sqlite_url};
+use super::{CommandError, CommandHelp, Outcome, open};
+use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
+use crate::daemon::{self, Mode};
+
+pub(super) const HELP: CommandHelp = CommandHelp {
+    name: "replicate",
+    arguments: "[DB_PATH REPLICA_URL]",
+    summary: "Replicate databases until stopped",
+    details: "Without arguments, every database of the configuration is replicated.",
+    flags: &[
+        flags::CONFIG,
+        flags::NO_EXPAND_ENV,
+        Flag {
+            name: "exec",
+            value: Some("CMD"),
+            help: "Run this command too; stop when it ends",
+        },
+        Flag {
+            name: "once",
+            value: None,
+            help: "Bring every replica up to date, then stop",
+        },
+        Flag {
+            name: "log-level",
+            value: Some("LEVEL"),
+            help: "Log from trace, debug, info, warn or error on; beats $LOG_LEVEL and the configuration",
+        },
+        Flag {
+            name: "force-snapshot",
+            value: None,
+            help: "Not supported yet",
+        },
+        Flag {
+            name: "enforce-retention",
+            value: None,
+            help: "Not supported yet",
+        },
+        Flag {
+            name: "restore-if-db-not-exists",
+            value: None,
+            help: "Not supported yet",
+        },
+    ],
+};
+
+/// replicate databases
+#[derive(FromArgs)]
+pub struct ReplicateArguments {
+    /// the configuration file
+    #[argh(option)]
+    config: Option<String>,
+    /// no environment variables
+    #[argh(switch)]
+    no_expand_env: bool,
+    /// the command to run
+    #[argh(option)]
+    exec: Option<String>,
+    /// one round
+    #[argh(switch)]
+    once: bool,
+    /// what to log
+    #[argh(option)]
+    log_level: Option<String>,
+    /// later
+    #[argh(switch)]
+    force_snapshot: bool,
+    /// later
+    #[argh(switch)]
+    enforce_retention: bool,
+    /// later
+    #[argh(switch)]
+    restore_if_db_not_exists: bool,
+    /// database and replica
+    #[argh(positional)]
+    rest: Vec<String>,
+}
+
+/// What `replicate` is asked to do.
+#[derive(Clone, Eq, PartialEq)]
+pub struct ReplicateOptions {
+    /// What to replicate.
+    pub source: ReplicateSource,
+    /// The command from `-exec`; the configuration may have one as well, which this one beats.
+    pub exec: Option<String>,
+    /// Whether to stop after one round.
+    pub once: bool,
+    /// The level from `-log-level` or `$LOG_LEVEL`; none leaves it to the configuration.
+    pub log_level: Option<LogLevel>,
+}
+
+/// Where the databases to replicate are named.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReplicateSource {
+    /// In the configuration.
+    File(ConfigFile),
+    /// On the command line.
+    Arguments(Box<Config>),
+}
+
+impl ReplicateSource {
+    /// The configuration to run with, and what to warn of.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
+        match self {
+            ReplicateSource::File(file) => file.load(),
+            ReplicateSource::Arguments(config) => Ok((Config::clone(config), Vec::new())),
+        }
+    }
+}
+
+/// Replicates until a signal, or until all is done with `-once`.
+///
+/// # Errors
+/// When the arguments make no sense together, the configuration is not right, or not everything was on the
+/// storage at the end.
+pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let options = options(arguments)?;
+    let (mut config, warnings) = options.source.load()?;
+    super::start_logging(options.log_level.unwrap_or(config.logging.level));
+    super::print_warnings(&warnings);
+    config.exec = options.exec.or(config.exec);
+    log::info!("walbrook {}", env!("CARGO_PKG_VERSION"));
+    let mode = match options.once {
+        true => Mode::Once,
+        false => Mode::Continuous,
+    };
+    daemon::replicate(&config, mode, open::replica_of)
+        .map_err(|error| CommandError::new(error.to_string()))?;
+    Ok(Outcome::Success)
+}
+
+fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandError> {
+    if arguments.once && arguments.exec.is_some() {
+        return Err(CommandError::new(
+            "cannot specify -once flag with -exec; a command runs as long as replication does",
+        ));
+    }
+    for (given, name, advice) in [
+        (
+            arguments.force_snapshot,
+            "force-snapshot",
+            "a full copy is written when one is needed",
+        ),
+        (
+            arguments.enforce_retention,
+            "enforce-retention",
+            "nothing is deleted from replicas",
+        ),
+    ] {
+        if given && !arguments.once {
+            let message = format!("cannot specify -{name} flag without -once");
+            return Err(CommandError::new(message));
+        }
+        if given {
+            return Err(super::not_supported_yet(&format!("-{name}"), advice));
+        }
+    }
+    if arguments.restore_if_db_not_exists {
+        return Err(super::not_supported_yet(
+            "-restore-if-db-not-exists",
+            "restore first, then replicate",
+        )
+        .with_try("walbrook restore -if-db-not-exists DB_PATH"));
+    }
+    let log_level = match arguments.log_level {
+        Some(name) => Some(log_level("-log-level", &name)?),
+        None => match std::env::var("LOG_LEVEL") {
+            Ok(name) if !name.is_empty() => Some(log_level("$LOG_LEVEL", &name)?),
+            _ => None,
+        },
+    };
+    let file = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
+    Ok(ReplicateOptions {
+        source: source(&arguments.rest, file)?,
+        exec: arguments.exec.filter(|command| !command.is_empty()),
+        once: arguments.once,
+        log_level,
+    })
+}
+
+fn source(arguments: &[String], file: ConfigFile) -> Result<ReplicateSource, CommandError> {
+    let example = |database: &str| format!("walbrook replicate {database} file:///PATH");
+    match arguments {
+        [] => Ok(ReplicateSource::File(file)),
+        [url, ..] if is_url(url) && !is_sqlite_url(url) => Err(CommandError::new(
+            "the database path must come before the replica URL",
+        )
+        .with_try("walbrook replicate DB_PATH REPLICA_URL")),
+        [database] => Err(CommandError::new(format!(
+            "must specify at least one replica URL for {database}"
+        ))
+        .with_try(example(database))),
+        [_, _] if file.explicit.is_some() => Err(CommandError::new(
+            "cannot specify a replica URL and the -config flag; leave one of them out",
+        )),
+        [database, url] => {
+            let config = Config::from_arguments(database, url)?;
+            Ok(ReplicateSource::Arguments(Box::new(config)))
+        }
+        [database, ..] => Err(CommandError::new(
+            "multiple replicas on a single database are no longer supported; name one replica URL",
+        )
+        .with_try(example(database))),
+    }
+}
+
+fn log_level(origin: &str, name: &str) -> Result<LogLevel, CommandError> {
+    LogLevel::parse(name).ok_or_else(|| {
+        CommandError::new(format!(
+            "invalid value {name:?} for {origin}: write trace, debug, info, warn or error"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests;

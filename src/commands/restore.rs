@@ -1,0 +1,397 @@
+//! `walbrook restore`: from a replica back to a database file.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use super::flags::{self, Flag};
+use super::json::Json;
+use super::progress::ProgressLine;
+use super::source::{ConfigFile, ReplicaSource};
+use super::table::Table;
+use super::{CommandError, CommandHelp, Outcome, open};
+use crate::config::{Base, LogLevel};
+use crate::ltx::name::file_name;
+use crate::restore::{self, Existing, Integrity, Plan, Report, Target};
+use crate::storage::{FileInfo, Storage};
+use crate::units::{Timestamp, Txid};
+
+pub(super) const HELP: CommandHelp = CommandHelp {
+    name: "restore",
+    arguments: "DB_PATH|REPLICA_URL",
+    summary: "Restore a database from its replica",
+    details: "A database path must be in the configuration; a replica URL needs -o.",
+    flags: &[
+        flags::CONFIG,
+        flags::NO_EXPAND_ENV,
+        flag(
+            "o",
+            "PATH",
+            "Write the database here; without it, to its configured path",
+        ),
+        flag(
+            "txid",
+            "TXID",
+            "Restore up to this transaction (16 hexadecimal digits)",
+        ),
+        flag(
+            "timestamp",
+            "TIME",
+            "Restore the state before this time (2000-01-01T00:00:00Z)",
+        ),
+        switch(
+            "if-db-not-exists",
+            "Succeed without doing anything if the database is already there",
+        ),
+        switch(
+            "if-replica-exists",
+            "Succeed without doing anything if there is no replica",
+        ),
+        switch("dry-run", "Print what would be read, write nothing"),
+        switch("force", "Replace an existing database"),
+        switch("json", "Print JSON"),
+        flag(
+            "integrity-check",
+            "MODE",
+            "Check the result: none, quick or full (default none)",
+        ),
+        flag(
+            "parallelism",
+            "N",
+            "Read up to so many files at once (default 8)",
+        ),
+        switch("f", "Not supported yet"),
+        flag("follow-interval", "DURATION", "Not supported yet"),
+    ],
+};
+
+const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag {
+        name,
+        value: Some(value),
+        help,
+    }
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Flag {
+    Flag {
+        name,
+        value: None,
+        help,
+    }
+}
+
+/// restore a database
+#[derive(FromArgs)]
+pub struct RestoreArguments {
+    /// the configuration file
+    #[argh(option)]
+    config: Option<String>,
+    /// no environment variables
+    #[argh(switch)]
+    no_expand_env: bool,
+    /// where to
+    #[argh(option, long = "o")]
+    output: Option<String>,
+    /// up to this transaction
+    #[argh(option)]
+    txid: Option<String>,
+    /// up to this time
+    #[argh(option)]
+    timestamp: Option<String>,
+    /// an existing database is fine
+    #[argh(switch)]
+    if_db_not_exists: bool,
+    /// a missing replica is fine
+    #[argh(switch)]
+    if_replica_exists: bool,
+    /// only the plan
+    #[argh(switch)]
+    dry_run: bool,
+    /// replace
+    #[argh(switch)]
+    force: bool,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// check the result
+    #[argh(option)]
+    integrity_check: Option<String>,
+    /// files at once
+    #[argh(option)]
+    parallelism: Option<String>,
+    /// later
+    #[argh(switch, long = "f")]
+    follow: bool,
+    /// later
+    #[argh(option)]
+    follow_interval: Option<String>,
+    /// database or replica
+    #[argh(positional)]
+    rest: Vec<String>,
+}
+
+/// What `restore` is asked to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RestoreOptions {
+    /// The replica to read.
+    pub source: ReplicaSource,
+    /// The file to write, absolute: from `-o`, else the database's own path.
+    pub output: PathBuf,
+    /// Which state to restore.
+    pub target: Target,
+    /// Whether a database that is there already counts as success.
+    pub if_db_not_exists: bool,
+    /// Whether a replica without files counts as success.
+    pub if_replica_exists: bool,
+    /// Whether only the plan is printed.
+    pub dry_run: bool,
+    /// Whether an existing database is replaced.
+    pub force: bool,
+    /// Whether output is JSON.
+    pub json: bool,
+    /// How SQLite checks the result.
+    pub integrity: Integrity,
+}
+
+/// Restores, or says what would be restored. Success is silent but for a line at the end.
+///
+/// # Errors
+/// When the arguments make no sense together or the restore fails; the output is then what it was before.
+pub fn run(arguments: RestoreArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let options = options(arguments)?;
+    super::start_logging(LogLevel::Warn);
+    let storage = open::storage(&options.source.location()?);
+    match options.dry_run {
+        true => dry_run(&*storage, &options, out),
+        false => restore(&*storage, &options, out),
+    }
+}
+
+fn restore(
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
+    let how = restore::Options {
+        existing: match (options.if_db_not_exists, options.force) {
+            (true, _) => Existing::Keep,
+            (false, true) => Existing::Replace,
+            (false, false) => Existing::Refuse,
+        },
+        integrity: options.integrity,
+        ..restore::Options::default()
+    };
+    let mut progress = ProgressLine::new();
+    let result = restore::restore(storage, options.target, &options.output, &how, &mut |at| {
+        progress.show(at);
+    });
+    progress.clear();
+    match result {
+        Ok(restore::Outcome::Restored(report)) if options.json => {
+            writeln!(out, "{}", report_json(&report, storage, options))?;
+        }
+        Ok(restore::Outcome::Restored(report)) => {
+            eprintln_unless_closed(&format!(
+                "restored {} to txid {}: {} files, {} bytes, {} ms",
+                options.output.display(),
+                report.txid,
+                report.files,
+                report.bytes,
+                report.duration.as_millis()
+            ));
+        }
+        Ok(restore::Outcome::KeptExisting) => {
+            eprintln_unless_closed("database already exists, skipping");
+        }
+        Err(error) if options.if_replica_exists && error.is_not_available() => {
+            eprintln_unless_closed("no matching backups found, skipping");
+        }
+        Err(error) => return Err(CommandError::new(error.to_string())),
+    }
+    Ok(Outcome::Success)
+}
+
+fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
+    let milliseconds = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
+    Json::Object(vec![
+        ("db_path", Json::text(options.output.display())),
+        ("replica", Json::text(storage.location())),
+        ("txid", Json::text(report.txid)),
+        ("duration_ms", Json::Number(milliseconds)),
+        ("integrity_check", Json::text(options.integrity)),
+    ])
+}
+
+fn dry_run(
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
+    let plan = match restore::plan_from(storage, options.target) {
+        Ok(plan) => plan,
+        Err(error) if options.if_replica_exists && error.is_not_available() => {
+            eprintln_unless_closed("no matching backups found, skipping");
+            return Ok(Outcome::Success);
+        }
+        Err(error) => return Err(CommandError::new(error.to_string())),
+    };
+    match options.json {
+        true => writeln!(out, "{}", plan_json(&plan, storage, options))?,
+        false => write_plan(&plan, storage, options, out)?,
+    }
+    Ok(Outcome::Success)
+}
+
+fn plan_json(plan: &Plan, storage: &dyn Storage, options: &RestoreOptions) -> Json {
+    let file = |file: &FileInfo| {
+        Json::Object(vec![
+            ("level", Json::Number(file.name.level.value().into())),
+            ("name", Json::Text(file_name(file.name.txids))),
+            ("min_txid", Json::text(file.name.txids.min())),
+            ("max_txid", Json::text(file.name.txids.max())),
+            ("size", Json::Number(file.size)),
+            ("timestamp", Json::text(file.created)),
+        ])
+    };
+    Json::Object(vec![
+        ("source", Json::text(storage.location())),
+        ("target_path", Json::text(options.output.display())),
+        ("replica", Json::text(storage.location())),
+        ("min_txid", Json::text(plan.txids.min())),
+        ("max_txid", Json::text(plan.txids.max())),
+        ("files", Json::List(plan.files.iter().map(file).collect())),
+    ])
+}
+
+fn write_plan(
+    plan: &Plan,
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    writeln!(out, "Restore plan:")?;
+    writeln!(out, "  source:  {}", storage.location())?;
+    writeln!(out, "  target:  {}", options.output.display())?;
+    writeln!(
+        out,
+        "  txid:    {} to {}",
+        plan.txids.min(),
+        plan.txids.max()
+    )?;
+    writeln!(out, "  bytes:   {}\n\nFiles to fetch:", plan.bytes)?;
+    let mut table = Table::new(["level", "file", "min_txid", "max_txid", "size", "timestamp"]);
+    for file in &plan.files {
+        table.add([
+            file.name.level.to_string(),
+            file_name(file.name.txids),
+            file.name.txids.min().to_string(),
+            file.name.txids.max().to_string(),
+            file.size.to_string(),
+            file.created.to_string(),
+        ]);
+    }
+    write!(out, "{table}")?;
+    Ok(())
+}
+
+/// Says something on stderr; if that is closed, the exit code says it.
+fn eprintln_unless_closed(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> {
+    if arguments.follow {
+        return Err(super::not_supported_yet(
+            "-f",
+            "run restore again to catch up",
+        ));
+    }
+    if arguments.follow_interval.is_some() {
+        return Err(super::not_supported_yet("-follow-interval", "leave it out"));
+    }
+    let target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
+    let integrity = integrity(arguments.integrity_check.as_deref())?;
+    check_parallelism(arguments.parallelism.as_deref())?;
+    let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
+    let shown = arguments.rest.first().cloned();
+    let example = "walbrook restore DB_PATH";
+    let source = ReplicaSource::from_arguments(arguments.rest, config, example)?;
+    let output = match (arguments.output.filter(|path| !path.is_empty()), &source) {
+        (Some(path), _) => Base::of_process()
+            .absolute(&path)
+            .map_err(|reason| CommandError::new(format!("-o: {reason}")))?,
+        (None, ReplicaSource::Database { path, .. }) => path.clone(),
+        (None, ReplicaSource::Url(_)) => {
+            let url = shown.map_or_else(String::new, |url| crate::config::text::redacted(&url));
+            return Err(
+                CommandError::new("-o is required when restoring from a replica URL")
+                    .with_try(format!("walbrook restore -o DB_PATH {url}")),
+            );
+        }
+    };
+    Ok(RestoreOptions {
+        source,
+        output,
+        target,
+        if_db_not_exists: arguments.if_db_not_exists,
+        if_replica_exists: arguments.if_replica_exists,
+        dry_run: arguments.dry_run,
+        force: arguments.force,
+        json: arguments.json,
+        integrity,
+    })
+}
+
+fn target(txid: Option<&str>, timestamp: Option<&str>) -> Result<Target, CommandError> {
+    match (txid, timestamp) {
+        (None, None) => Ok(Target::Latest),
+        (Some(_), Some(_)) => Err(CommandError::new(
+            "cannot specify both -txid and -timestamp; each names one state, leave one out",
+        )),
+        (Some(text), None) => Txid::from_hex(text).map(Target::Txid).ok_or_else(|| {
+            CommandError::new(format!(
+                "invalid value {text:?} for flag -txid: invalid txid format, write 16 hexadecimal digits as \
+                 `walbrook ltx` prints them"
+            ))
+            .with_try("walbrook ltx DB_PATH")
+        }),
+        (None, Some(text)) => Timestamp::parse(text).map(Target::Before).map_err(|_| {
+            CommandError::new(format!(
+                "invalid -timestamp {text:?}, must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)"
+            ))
+        }),
+    }
+}
+
+fn integrity(mode: Option<&str>) -> Result<Integrity, CommandError> {
+    match mode {
+        None | Some("none") => Ok(Integrity::Unchecked),
+        Some("quick") => Ok(Integrity::Quick),
+        Some("full") => Ok(Integrity::Full),
+        Some(other) => Err(CommandError::new(format!(
+            "invalid -integrity-check value: {other}; write none, quick or full"
+        ))),
+    }
+}
+
+/// Litestream takes the flag and reads one file after the other all the same, as is done here.
+fn check_parallelism(text: Option<&str>) -> Result<(), CommandError> {
+    match text.map(str::parse::<usize>) {
+        None | Some(Ok(1)) => Ok(()),
+        Some(Ok(number)) if number > 1 => {
+            eprintln_unless_closed(
+                "Warning: -parallelism has no effect: files are read one after the other",
+            );
+            Ok(())
+        }
+        Some(_) => Err(CommandError::new(format!(
+            "invalid value {:?} for flag -parallelism: write a whole number from 1 on",
+            text.unwrap_or_default()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

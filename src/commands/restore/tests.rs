@@ -1,0 +1,128 @@
+//! What lines of `restore` mean, and what wrong ones are answered.
+
+use super::*;
+use crate::commands::parsed;
+use crate::config::ReplicaLocation;
+
+fn options_of(line: &[&str]) -> Result<RestoreOptions, CommandError> {
+    let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+    options(parsed(&HELP, &line)?.expect("no help asked for"))
+}
+
+#[test]
+fn a_configured_database() {
+    let options = options_of(&["-txid", "00000000000000ff", "-force", "-json", "/x.db"]).unwrap();
+    let expected = RestoreOptions {
+        source: ReplicaSource::Database {
+            path: PathBuf::from("/x.db"),
+            config: ConfigFile {
+                explicit: None,
+                expand: true,
+            },
+        },
+        output: PathBuf::from("/x.db"),
+        target: Target::Txid(Txid::new(255).unwrap()),
+        if_db_not_exists: false,
+        if_replica_exists: false,
+        dry_run: false,
+        force: true,
+        json: true,
+        integrity: Integrity::Unchecked,
+    };
+    assert_eq!(options, expected);
+}
+
+#[test]
+fn a_replica() {
+    let options = options_of(&[
+        "-o=/-out/y.db",
+        "--integrity-check",
+        "full",
+        "-if-db-not-exists",
+        "-if-replica-exists=1",
+        "-dry-run",
+        "-parallelism=3",
+        "-timestamp",
+        "1970-01-01T00:00:01Z",
+        "file://r",
+    ])
+    .unwrap();
+    assert_eq!(
+        options.source,
+        ReplicaSource::Url(ReplicaLocation::File(PathBuf::from("/r")))
+    );
+    assert_eq!(options.output, PathBuf::from("/-out/y.db"));
+    assert_eq!(options.target, Target::Before(Timestamp::from_millis(1000)));
+    assert_eq!(options.integrity, Integrity::Full);
+    assert!(options.if_db_not_exists && options.if_replica_exists && options.dry_run);
+}
+
+#[test]
+fn values_that_begin_with_a_dash_survive() {
+    let output = |line: &[&str]| options_of(line).unwrap().output;
+    assert!(output(&["-o", "-x.db", "file:///r"]).ends_with("-x.db"));
+    assert!(output(&["-o", "--", "file:///r"]).ends_with("--"));
+    assert!(output(&["-o", "--help", "file:///r"]).ends_with("--help"));
+    assert!(output(&["-o", "help", "file:///r"]).ends_with("help"));
+    assert!(output(&["--", "-x.db"]).ends_with("-x.db"));
+    assert!(output(&["help"]).ends_with("help"));
+}
+
+#[test]
+fn mistakes() {
+    let cases: [(&[&str], &str); 12] = [
+        (&[], "database path or replica URL required"),
+        (&["/x.db", "/y.db"], "too many arguments"),
+        (
+            &["file:///r"],
+            "-o is required when restoring from a replica URL",
+        ),
+        (
+            &["-config", "/c.yml", "-o", "/x", "file:///r"],
+            "cannot specify a replica URL and the -config flag; the URL alone says where the replica is",
+        ),
+        (
+            &["-txid", "1", "/x.db"],
+            "invalid value \"1\" for flag -txid: invalid txid format, write 16 hexadecimal digits as \
+             `walbrook ltx` prints them",
+        ),
+        (
+            &["-timestamp", "yesterday", "/x.db"],
+            "invalid -timestamp \"yesterday\", must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)",
+        ),
+        (
+            &["-txid", "1", "-timestamp", "x", "/x.db"],
+            "cannot specify both -txid and -timestamp; each names one state, leave one out",
+        ),
+        (
+            &["-integrity-check", "foo", "/x.db"],
+            "invalid -integrity-check value: foo; write none, quick or full",
+        ),
+        (
+            &["-parallelism", "0", "/x.db"],
+            "invalid value \"0\" for flag -parallelism: write a whole number from 1 on",
+        ),
+        (
+            &["-f", "/x.db"],
+            "-f is not supported yet by this version of walbrook; run restore again to catch up",
+        ),
+        (
+            &["/x.db", "-o", "/y.db"],
+            "flag \"-o\" must be positioned before DB_PATH or REPLICA_URL arguments",
+        ),
+        (
+            &["-replica", "s3", "/x.db"],
+            "flag provided but not defined: -replica",
+        ),
+    ];
+    for (line, expected) in cases {
+        let error = options_of(line).unwrap_err().to_string();
+        assert_eq!(error, expected, "{line:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_url_is_not_repeated() {
+    let error = options_of(&["s3://key:hunter2@bucket/x"]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}

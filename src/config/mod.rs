@@ -1,0 +1,178 @@
+//! The configuration: a `litestream.yml`, read so that it means what Litestream 0.5 takes it for, except
+//! where that would hide a mistake. What Litestream ignores (unknown keys, numbers without a unit, two
+//! databases in one replica) is an error here that names line and column.
+//!
+//! The way of the text: `expand` (environment) → `yaml` (nodes) → `schema` (is every key known and supported)
+//! → `build` (values) → `checks` (between databases) → [`Config`].
+
+mod build;
+mod checks;
+pub mod defaults;
+mod error;
+mod expand;
+mod location;
+mod model;
+mod paths;
+mod scalar;
+mod schema;
+pub(crate) mod text;
+mod yaml;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, Problem, Warning};
+pub use location::ReplicaLocation;
+pub use model::{Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig};
+pub(crate) use paths::{Base, is_url};
+pub use yaml::{FILE_BYTES_MAX, Position};
+
+impl Config {
+    /// Reads the configuration file: `explicit` (from `-config`), else `$LITESTREAM_CONFIG`, else the first of
+    /// [`defaults::CONFIG_FILES`] that exists. `expand` puts environment variables in.
+    ///
+    /// # Errors
+    /// When there is no file, it cannot be read, or says anything that cannot be done.
+    pub fn load(
+        explicit: Option<&Path>,
+        expand: bool,
+    ) -> Result<(Config, Vec<Warning>), ConfigError> {
+        let named = explicit
+            .map(Path::to_owned)
+            .or_else(|| from_environment(std::env::var_os("LITESTREAM_CONFIG")));
+        let candidates = match named {
+            Some(path) => vec![path],
+            None => defaults::CONFIG_FILES.map(PathBuf::from).to_vec(),
+        };
+        Config::load_first(&candidates, expand)
+    }
+
+    /// Reads a configuration from `text`, as if it were a file.
+    ///
+    /// # Errors
+    /// When it says anything that cannot be done.
+    pub fn from_text(text: &str, expand: bool) -> Result<(Config, Vec<Warning>), ConfigError> {
+        read(text, expand, &Base::of_process())
+    }
+
+    /// The configuration of `replicate DB URL`: one database, every setting at its default.
+    ///
+    /// # Errors
+    /// When either is not what it should be.
+    pub fn from_arguments(database: &str, url: &str) -> Result<Config, ConfigError> {
+        let path = database_path(database)?;
+        let location = ReplicaLocation::parse_url(url).map_err(ConfigError::new)?;
+        let start = Position { line: 1, column: 1 };
+        let placed = checks::Placed {
+            database: DatabaseConfig::new(path, location),
+            path_position: start,
+            replica_position: start,
+        };
+        checks::check(std::slice::from_ref(&placed), &mut Vec::new())
+            .map_err(|error| ConfigError::new(error.problem))?;
+        Ok(Config {
+            databases: vec![placed.database],
+            exec: None,
+            logging: Logging::default(),
+            shutdown_sync_timeout: defaults::SHUTDOWN_SYNC_TIMEOUT,
+            shutdown_sync_interval: defaults::SHUTDOWN_SYNC_INTERVAL,
+        })
+    }
+
+    /// The configured database at `path`, absolute; symbolic links are followed if the names differ.
+    ///
+    /// # Errors
+    /// [`Problem::NotConfigured`] when there is none.
+    pub fn find(&self, path: &Path) -> Result<&DatabaseConfig, ConfigError> {
+        let by_name = self.databases.iter().find(|database| database.path == path);
+        let by_place = || {
+            let place = paths::resolved(path);
+            self.databases
+                .iter()
+                .find(|database| paths::resolved(&database.path) == place)
+        };
+        by_name.or_else(by_place).ok_or_else(|| {
+            ConfigError::new(Problem::NotConfigured {
+                path: path.to_owned(),
+                configured: self
+                    .databases
+                    .iter()
+                    .map(|database| database.path.clone())
+                    .collect(),
+            })
+        })
+    }
+
+    fn load_first(
+        candidates: &[PathBuf],
+        expand: bool,
+    ) -> Result<(Config, Vec<Warning>), ConfigError> {
+        for path in candidates {
+            let text = match file_text(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let problem = Problem::Unreadable(error.to_string());
+                    return Err(ConfigError::new(problem).in_file(path));
+                }
+            };
+            return match read(&text, expand, &Base::of_process()) {
+                Ok((config, mut warnings)) => {
+                    for warning in &mut warnings {
+                        warning.file = Some(path.clone());
+                    }
+                    Ok((config, warnings))
+                }
+                Err(error) => Err(error.in_file(path)),
+            };
+        }
+        Err(ConfigError::new(Problem::NoFile {
+            looked: candidates.to_vec(),
+        }))
+    }
+}
+
+/// The path of a database named on the command line, absolute.
+///
+/// # Errors
+/// When it cannot be one.
+pub fn database_path(text: &str) -> Result<PathBuf, ConfigError> {
+    Base::of_process().database(text).map_err(|reason| {
+        ConfigError::new(Problem::InvalidValue {
+            key: text::quoted(text),
+            reason: reason.to_owned(),
+        })
+    })
+}
+
+fn from_environment(value: Option<OsString>) -> Option<PathBuf> {
+    value.filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The text of a file that is no longer than a configuration may be.
+fn file_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = FILE_BYTES_MAX as u64 + 1;
+    File::open(path)?.take(limit).read_to_string(&mut text)?;
+    if text.len() > FILE_BYTES_MAX {
+        let message = format!("larger than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
+fn read(text: &str, expand: bool, base: &Base) -> Result<(Config, Vec<Warning>), ConfigError> {
+    let (expanded, mut warnings) = if expand {
+        expand::expand(text, expand::of_process)
+    } else {
+        (text.to_owned(), Vec::new())
+    };
+    let root = yaml::parse(&expanded)?;
+    let config = build::build(&root, base, &mut warnings)?;
+    Ok((config, warnings))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,391 @@
+//! Every key of a `litestream.yml`, and what this version makes of it. Nothing is ignored in silence: a key is
+//! read, or refused, or answered with a warning that says why it does nothing here.
+
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem, Warning};
+use super::scalar;
+use super::text::{nearest, quoted};
+use super::yaml::{Entry, Node, Value};
+
+/// One key.
+pub(super) struct Key {
+    name: &'static str,
+    meaning: Meaning,
+}
+
+/// What becomes of a key.
+enum Meaning {
+    /// Its value is used.
+    Read,
+    /// A mapping with keys of its own.
+    Section(&'static [Key]),
+    /// Belongs to a feature of later: refused unless its value switches that off. With advice.
+    Later(Off, &'static str),
+    /// Only says something about a feature that another key switches on.
+    Detail,
+    /// Does nothing here, which is said with the reason unless its value switches it off.
+    Inert(Off, &'static str),
+    /// A setting of replicas of other types.
+    Other(&'static str),
+    /// As `Other`, and its value is a secret.
+    OtherSecret(&'static str),
+    /// Never supported, in Litestream neither.
+    Refused(&'static str),
+}
+
+/// The value that switches a feature off, or asks for what happens anyway.
+#[derive(Clone, Copy)]
+enum Off {
+    Nothing,
+    True,
+    False,
+    Zero,
+    EmptyText,
+}
+
+/// The keys of the whole file.
+pub(super) const TOP: &[&[Key]] = &[
+    &[
+        read("dbs"),
+        read("exec"),
+        section("logging", LOGGING),
+        read("shutdown-sync-timeout"),
+        read("shutdown-sync-interval"),
+        section("retention", RETENTION),
+        section("snapshot", SNAPSHOT),
+        section("validation", VALIDATION),
+        section("socket", SOCKET),
+        later("levels", Off::Nothing, TAKE_OUT_COMPACTION),
+        later("l0-retention", Off::Zero, TAKE_OUT_RETENTION),
+        later(
+            "l0-retention-check-interval",
+            Off::Nothing,
+            TAKE_OUT_RETENTION,
+        ),
+        later("verify-compaction", Off::False, TAKE_OUT_COMPACTION),
+        later("addr", Off::EmptyText, TAKE_OUT),
+        later("mcp-addr", Off::EmptyText, TAKE_OUT),
+        later("heartbeat-url", Off::EmptyText, TAKE_OUT),
+        inert(
+            "heartbeat-interval",
+            Off::Nothing,
+            "there is no heartbeat without `heartbeat-url`",
+        ),
+    ],
+    REPLICA_SETTINGS,
+];
+
+/// The keys of an entry of `dbs`.
+pub(super) const DATABASE: &[&[Key]] = &[&[
+    read("path"),
+    read("meta-path"),
+    read("monitor-interval"),
+    read("checkpoint-interval"),
+    read("busy-timeout"),
+    read("min-checkpoint-page-count"),
+    read("truncate-page-n"),
+    read("replica"),
+    read("replicas"),
+    section("snapshot", SNAPSHOT),
+    inert(
+        "max-sync-wal-bytes",
+        Off::Nothing,
+        "pages are read from the WAL in place, no copy of it is staged",
+    ),
+    later("dir", Off::EmptyText, ONE_BY_ONE),
+    later("pattern", Off::EmptyText, ONE_BY_ONE),
+    later("recursive", Off::False, ONE_BY_ONE),
+    later("watch", Off::False, ONE_BY_ONE),
+    later("meta-dir", Off::EmptyText, ONE_BY_ONE),
+    later(
+        "restore-if-db-not-exists",
+        Off::False,
+        "run `walbrook restore -if-db-not-exists` before `walbrook replicate`",
+    ),
+]];
+
+/// The keys of a replica.
+pub(super) const REPLICA: &[&[Key]] = &[
+    &[
+        read("type"),
+        read("url"),
+        read("path"),
+        inert(
+            "name",
+            Off::EmptyText,
+            "a database has one replica, which needs no name",
+        ),
+    ],
+    REPLICA_SETTINGS,
+];
+
+/// Those of them that may also stand at the top level, for all replicas.
+const REPLICA_SETTINGS: &[Key] = &[
+    read("sync-interval"),
+    inert(
+        "max-sync-ltx-files",
+        Off::Nothing,
+        "changes are sent as one file from the database itself, none are staged",
+    ),
+    inert(
+        "auto-recover",
+        Off::False,
+        "there are no local files that could need a reset; walbrook recovers by itself",
+    ),
+    inert(
+        "validation-interval",
+        Off::Nothing,
+        "Litestream does not use it either",
+    ),
+    Key {
+        name: "age",
+        meaning: Meaning::Refused(
+            "age encryption is not supported, in Litestream 0.5 neither; take the key out",
+        ),
+    },
+    secret("access-key-id", "s3"),
+    secret("secret-access-key", "s3"),
+    other("region", "s3"),
+    other("bucket", "s3"),
+    other("endpoint", "s3"),
+    other("force-path-style", "s3"),
+    other("sign-payload", "s3"),
+    other("require-content-md5", "s3"),
+    other("skip-verify", "s3"),
+    other("storage-class", "s3"),
+    other("part-size", "s3"),
+    other("concurrency", "s3"),
+    other("sse-customer-algorithm", "s3"),
+    secret("sse-customer-key", "s3"),
+    other("sse-customer-key-path", "s3"),
+    other("sse-kms-key-id", "s3"),
+    other("host", "sftp"),
+    other("user", "sftp"),
+    secret("password", "sftp"),
+    other("key-path", "sftp"),
+    other("host-key", "sftp"),
+    other("concurrent-writes", "sftp"),
+    other("account-name", "abs"),
+    secret("account-key", "abs"),
+    secret("sas-token", "abs"),
+    other("webdav-url", "webdav"),
+    other("webdav-username", "webdav"),
+    secret("webdav-password", "webdav"),
+    secret("jwt", "nats"),
+    secret("seed", "nats"),
+    secret("creds", "nats"),
+    secret("nkey", "nats"),
+    other("username", "nats"),
+    secret("token", "nats"),
+    other("tls", "nats"),
+    other("root-cas", "nats"),
+    other("client-cert", "nats"),
+    secret("client-key", "nats"),
+    other("max-reconnects", "nats"),
+    other("reconnect-wait", "nats"),
+    other("timeout", "nats"),
+];
+
+const LOGGING: &[Key] = &[
+    read("level"),
+    read("type"),
+    inert(
+        "stderr",
+        Off::True,
+        "the log always goes to stderr, so that output on stdout stays clean",
+    ),
+    later("source", Off::False, TAKE_OUT),
+];
+
+const SOCKET: &[Key] = &[
+    later("enabled", Off::False, "write `enabled: false`"),
+    detail("path"),
+    detail("permissions"),
+];
+
+const SNAPSHOT: &[Key] = &[
+    later("interval", Off::Nothing, TAKE_OUT_SNAPSHOT),
+    later("retention", Off::Nothing, TAKE_OUT_SNAPSHOT),
+];
+
+const RETENTION: &[Key] = &[later(
+    "enabled",
+    Off::False,
+    "it deletes nothing from replicas: write `enabled: false`",
+)];
+
+const VALIDATION: &[Key] = &[later("interval", Off::Zero, TAKE_OUT)];
+
+const TAKE_OUT: &str = "take the key out";
+const TAKE_OUT_COMPACTION: &str = "it does not compact replicas: take the key out";
+const TAKE_OUT_RETENTION: &str = "it deletes nothing from replicas: take the key out";
+const TAKE_OUT_SNAPSHOT: &str = "it takes no periodic snapshots: take the key out";
+const ONE_BY_ONE: &str = "list each database with its own `path`";
+
+const fn read(name: &'static str) -> Key {
+    key(name, Meaning::Read)
+}
+
+const fn section(name: &'static str, keys: &'static [Key]) -> Key {
+    key(name, Meaning::Section(keys))
+}
+
+const fn later(name: &'static str, off: Off, advice: &'static str) -> Key {
+    key(name, Meaning::Later(off, advice))
+}
+
+const fn detail(name: &'static str) -> Key {
+    key(name, Meaning::Detail)
+}
+
+const fn inert(name: &'static str, off: Off, why: &'static str) -> Key {
+    key(name, Meaning::Inert(off, why))
+}
+
+const fn other(name: &'static str, replica_type: &'static str) -> Key {
+    key(name, Meaning::Other(replica_type))
+}
+
+const fn secret(name: &'static str, replica_type: &'static str) -> Key {
+    key(name, Meaning::OtherSecret(replica_type))
+}
+
+const fn key(name: &'static str, meaning: Meaning) -> Key {
+    Key { name, meaning }
+}
+
+/// The keys whose values are secrets.
+pub(super) fn secret_keys() -> impl Iterator<Item = &'static str> {
+    REPLICA_SETTINGS
+        .iter()
+        .filter(|key| matches!(key.meaning, Meaning::OtherSecret(_)))
+        .map(|key| key.name)
+        .chain(["age", "identities"])
+}
+
+/// Checks the keys of `node` against `keys`: afterwards only keys to be read have anything to say.
+/// `parent` is the path of `node` with a dot at its end, or empty.
+pub(super) fn check(
+    node: &Node,
+    parent: &str,
+    keys: &[&'static [Key]],
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ConfigError> {
+    for entry in mapping(node, parent)? {
+        let mut all = keys.iter().flat_map(|keys| keys.iter());
+        let Some(key) = all.find(|key| key.name == entry.key) else {
+            return Err(unknown(entry, keys));
+        };
+        check_key(key, entry, parent, warnings)?;
+    }
+    Ok(())
+}
+
+/// The entries of a mapping; none for a null.
+pub(super) fn mapping<'a>(node: &'a Node, parent: &str) -> Result<&'a [Entry], ConfigError> {
+    match &node.value {
+        Value::Mapping(entries) => Ok(entries),
+        Value::Null => Ok(&[]),
+        Value::Scalar(_) | Value::Sequence(_) => {
+            let key = match parent.trim_end_matches('.') {
+                "" => "the file",
+                parent => parent,
+            };
+            Err(ConfigError::invalid(
+                node.position,
+                key,
+                "must be a mapping: `key: value` lines, indented",
+            ))
+        }
+    }
+}
+
+fn check_key(
+    key: &Key,
+    entry: &Entry,
+    parent: &str,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ConfigError> {
+    let value = &entry.value.value;
+    if matches!(value, Value::Null) {
+        return Ok(());
+    }
+    let name = format!("{parent}{}", key.name);
+    let refuse = |problem| Err(ConfigError::at(entry.position, problem));
+    match key.meaning {
+        Meaning::Read | Meaning::Detail => Ok(()),
+        Meaning::Section(keys) => check(&entry.value, &format!("{name}."), &[keys], warnings),
+        Meaning::Later(off, _) if is_off(value, off) => Ok(()),
+        Meaning::Later(_, advice) => refuse(Problem::NotSupportedYet {
+            what: format!("`{name}` is"),
+            advice,
+        }),
+        Meaning::Inert(off, _) if is_off(value, off) => Ok(()),
+        Meaning::Inert(_, why) => {
+            let message = format!("`{name}` has no effect: {why}");
+            warnings.push(Warning::at(entry.position, message));
+            Ok(())
+        }
+        Meaning::Other(replica_type) | Meaning::OtherSecret(replica_type) => {
+            refuse(Problem::NotSupportedYet {
+                what: format!("`{name}` is a setting of `{replica_type}` replicas, which are"),
+                advice: TAKE_OUT,
+            })
+        }
+        Meaning::Refused(reason) => refuse(Problem::InvalidValue {
+            key: name,
+            reason: reason.to_owned(),
+        }),
+    }
+}
+
+fn is_off(value: &Value, off: Off) -> bool {
+    let Value::Scalar(text) = value else {
+        return false;
+    };
+    match off {
+        Off::Nothing => false,
+        Off::True => scalar::boolean(text) == Ok(true),
+        Off::False => scalar::boolean(text) == Ok(false),
+        Off::Zero => scalar::duration(text) == Ok(Duration::ZERO),
+        Off::EmptyText => text.is_empty(),
+    }
+}
+
+fn unknown(entry: &Entry, keys: &[&'static [Key]]) -> ConfigError {
+    let belongs = [
+        (DATABASE, "under an entry of `dbs`"),
+        (REPLICA, "under the `replica` of a database"),
+        (TOP, "at the top level"),
+    ]
+    .into_iter()
+    .find(|(keys, _)| names(keys).any(|name| name == entry.key))
+    .map(|(_, place)| place);
+    let problem = match old_key(&entry.key) {
+        Some(advice) => Problem::InvalidValue {
+            key: quoted(&entry.key),
+            reason: advice.to_owned(),
+        },
+        None => Problem::UnknownKey {
+            key: entry.key.clone(),
+            nearest: nearest(&entry.key, names(keys)),
+            belongs,
+        },
+    };
+    ConfigError::at(entry.position, problem)
+}
+
+/// Settings of Litestream 0.3 that 0.5 no longer has.
+fn old_key(name: &str) -> Option<&'static str> {
+    match name {
+        "snapshot-interval" | "retention" | "retention-check-interval" => {
+            Some("a setting of Litestream 0.3, which 0.5 ignores; take the key out")
+        }
+        _ => None,
+    }
+}
+
+fn names(keys: &[&'static [Key]]) -> impl Iterator<Item = &'static str> {
+    keys.iter().flat_map(|keys| keys.iter()).map(|key| key.name)
+}

@@ -1,0 +1,7 @@
+//! One replicated database: which pages have changed, and what is remembered across restarts.
+
+mod page_set;
+mod state;
+
+pub use page_set::PageSet;
+pub use state::{DestinationState, Durability, State, StateFile};

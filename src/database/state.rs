@@ -1,0 +1,267 @@
+//! What is remembered across restarts: a small text file beside the database.
+//!
+//! It says that the database at a place in the WAL equals TXID so-and-so of the replica plus some dirty pages.
+//! It is a cache: a missing, torn or outdated one costs a full copy and nothing else, because the place
+//! only counts if the WAL's salts and checksum chain still run through it. So it is synced to disk at
+//! a clean stop alone; while running it is replaced now and then without forcing the disk to do anything.
+//!
+//! ```text
+//! walbrook state 1
+//! wal 8d3d75ce61e0f833 412 5f2a00c1 99ab0e2f 1204     salts, frame, checksum, pages
+//! replica 0000000000000042 1-3,17 file:///backup/app  TXID, dirty pages, location
+//! sum b90956c775a41001                                CRC-64 of the lines above
+//! ```
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crc::{CRC_64_GO_ISO, Crc, Table};
+
+use super::PageSet;
+use crate::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
+use crate::sys::fs::{FileSystem, parent, publish, replace};
+use crate::units::{PageCount, PageNumber, Txid};
+
+const FIRST_LINE: &str = "walbrook state 1";
+const FILE_NAME: &str = "walbrook-state";
+
+/// The most bytes a state file is read to: the dirty set of a large database in the worst case.
+const STATE_BYTES_MAX: u64 = 16 << 20;
+
+/// The remembered state of one database.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct State {
+    /// The place in the WAL.
+    pub position: WalPosition,
+    /// What the destination had then.
+    pub destination: DestinationState,
+}
+
+/// The remembered state of one destination, at the place of its [`State`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DestinationState {
+    /// Where the replica is; a state of another place does not count.
+    pub location: String,
+    /// The last TXID confirmed.
+    pub acked: Txid,
+    /// The pages changed since, up to the place.
+    pub dirty: PageSet,
+}
+
+/// How hard to try to get a state onto the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Durability {
+    /// Survives a crash of the process; after a power cut an older one may be found, or none.
+    Process,
+    /// Survives a power cut.
+    Power,
+}
+
+/// The file that a [`State`] is kept in.
+pub struct StateFile {
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// The state file in directory `meta`, which is created when first needed.
+    pub fn new(fs: Arc<dyn FileSystem>, meta: &Path) -> StateFile {
+        StateFile {
+            fs,
+            path: meta.join(FILE_NAME),
+        }
+    }
+
+    /// What is remembered; nothing if there is no file, or one that is torn or not understood.
+    pub fn load(&self) -> Option<State> {
+        let mut text = String::new();
+        let file = self.fs.read_from(&self.path, 0).ok()?;
+        file.take(STATE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        State::parse(&text)
+    }
+
+    /// Remembers `state` in place of what was there.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was there before is still there.
+    pub fn save(&self, state: &State, durability: Durability) -> io::Result<()> {
+        self.fs.create_directories(parent(&self.path))?;
+        let temporary = self.path.with_extension("tmp");
+        let mut file = self.fs.create(&temporary)?;
+        file.write_all(state.to_text().as_bytes())?;
+        match durability {
+            Durability::Power => publish(&*self.fs, file, &temporary, &self.path),
+            Durability::Process => replace(&*self.fs, file, &temporary, &self.path),
+        }
+    }
+}
+
+impl State {
+    /// Whether this state is that of the replica at `location`.
+    pub fn is_of(&self, location: &str) -> bool {
+        self.destination.location == one_line(location)
+    }
+
+    fn to_text(&self) -> String {
+        let WalPosition {
+            salts,
+            frame,
+            checksum,
+            pages,
+        } = self.position;
+        let DestinationState {
+            location,
+            acked,
+            dirty,
+        } = &self.destination;
+        let salts = u64::from_be_bytes(salts.0);
+        let [c0, c1] = checksum.0;
+        let mut text =
+            format!("{FIRST_LINE}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n");
+        let runs: Vec<String> = dirty
+            .runs()
+            .iter()
+            .map(|(first, last)| match first == last {
+                true => first.to_string(),
+                false => format!("{first}-{last}"),
+            })
+            .collect();
+        let runs = match runs.is_empty() {
+            true => "none".to_string(),
+            false => runs.join(","),
+        };
+        // Writing to a string cannot fail. The location comes last, for it may hold spaces.
+        let _ = writeln!(text, "replica {acked} {runs} {}", one_line(location));
+        let sum = checksum_of(&text);
+        let _ = writeln!(text, "sum {sum:016x}");
+        text
+    }
+
+    fn parse(text: &str) -> Option<State> {
+        let sum_at = text.rfind("sum ")?;
+        let (signed, sum) = text.split_at(sum_at);
+        let sum = sum.strip_prefix("sum ")?.strip_suffix('\n')?;
+        if u64::from_str_radix(sum, 16).ok()? != checksum_of(signed) {
+            return None;
+        }
+        let mut lines = signed.lines();
+        if lines.next()? != FIRST_LINE {
+            return None;
+        }
+        let mut wal = lines.next()?.strip_prefix("wal ")?.split(' ');
+        let mut hex = || u64::from_str_radix(wal.next()?, 16).ok();
+        let salts = Salts(hex()?.to_be_bytes());
+        let frame = FrameNumber(wal.next()?.parse().ok()?);
+        let mut hex = || u32::from_str_radix(wal.next()?, 16).ok();
+        let checksum = WalChecksum([hex()?, hex()?]);
+        let pages = PageCount(wal.next()?.parse().ok()?);
+        let mut replica = lines.next()?.strip_prefix("replica ")?.splitn(3, ' ');
+        let acked = Txid::from_hex(replica.next()?)?;
+        let dirty = parse_runs(replica.next()?)?;
+        Some(State {
+            position: WalPosition {
+                salts,
+                frame,
+                checksum,
+                pages,
+            },
+            destination: DestinationState {
+                location: replica.next()?.to_string(),
+                acked,
+                dirty,
+            },
+        })
+    }
+}
+
+fn parse_runs(text: &str) -> Option<PageSet> {
+    let mut set = PageSet::default();
+    if text == "none" {
+        return Some(set);
+    }
+    for run in text.split(',') {
+        let (first, last) = run.split_once('-').unwrap_or((run, run));
+        let page = |text: &str| PageNumber::new(text.parse().ok()?);
+        set.insert_range(page(first)?, page(last)?);
+    }
+    Some(set)
+}
+
+/// A location as it stands in a line: line breaks, which a path may hold, become spaces.
+fn one_line(location: &str) -> String {
+    location.replace(['\n', '\r'], " ")
+}
+
+fn checksum_of(text: &str) -> u64 {
+    static CRC: Crc<u64, Table<1>> = Crc::<u64, Table<1>>::new(&CRC_64_GO_ISO);
+    CRC.checksum(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs::SystemFiles;
+
+    fn state() -> State {
+        let mut dirty = PageSet::default();
+        for page in [1, 2, 3, 17, u32::MAX >> 8] {
+            dirty.insert(PageNumber::new(page).unwrap());
+        }
+        State {
+            position: WalPosition {
+                salts: Salts([0x8d, 0x3d, 0x75, 0xce, 0, 0, 0, 1]),
+                frame: FrameNumber(412),
+                checksum: WalChecksum([0x5f2a_00c1, 7]),
+                pages: PageCount(1204),
+            },
+            destination: DestinationState {
+                location: "file:///back up/app".to_string(),
+                acked: Txid::new(66).unwrap(),
+                dirty,
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded() {
+        let meta = std::env::temp_dir().join(format!("state-{}", crate::sys::random::unique()));
+        let file = StateFile::new(Arc::new(SystemFiles), &meta);
+        assert_eq!(file.load(), None);
+        for durability in [Durability::Process, Durability::Power] {
+            let mut state = state();
+            if durability == Durability::Power {
+                state.destination.dirty = PageSet::default();
+            }
+            file.save(&state, durability).unwrap();
+            assert_eq!(file.load(), Some(state));
+        }
+        std::fs::remove_dir_all(meta).unwrap();
+    }
+
+    #[test]
+    fn a_torn_or_damaged_state_is_none() {
+        let text = state().to_text();
+        for length in 0..text.len() {
+            assert_eq!(State::parse(&text[..length]), None, "cut to {length}");
+        }
+        for at in 0..text.len() {
+            let mut damaged = text.clone().into_bytes();
+            damaged[at] ^= 1;
+            let damaged = String::from_utf8(damaged).unwrap();
+            assert_eq!(State::parse(&damaged), None, "flipped at {at}");
+        }
+    }
+
+    #[test]
+    fn a_location_with_a_line_break_stays_itself() {
+        let mut state = state();
+        state.destination.location = "file:///a\nb".to_string();
+        assert!(
+            State::parse(&state.to_text())
+                .unwrap()
+                .is_of("file:///a\nb")
+        );
+    }
+}

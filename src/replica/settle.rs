@@ -1,0 +1,331 @@
+//! Where does the replica stand, and what of it can be built on? Asked at the start, and again whenever the
+//! storage turns out to be another than before.
+//!
+//! The next TXID is above every TXID at every level. A replica whose newest TXID cannot be reached by a restore
+//! is healed: every page goes out again, as a sync and as a snapshot.
+
+use std::fmt;
+use std::io::Read;
+
+use crate::database::PageSet;
+use crate::ltx::{Header, PageIndex, Tail};
+use crate::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
+use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
+
+/// The first read of a page index: covers that of some ten thousand pages.
+const INDEX_BYTES_ESTIMATE: u64 = 32 << 10;
+
+/// The most files whose indexes are read to learn what a lost tail of the WAL had changed. Beyond that a
+/// full copy is the smaller work.
+const INDEXES_MAX: usize = 512;
+
+/// Where a replica stands.
+#[derive(Debug)]
+pub enum Footing {
+    /// It holds nothing.
+    Empty,
+    /// It stands at `acked`, and what the WAL tells about since, with `changed`, is all that it lacks.
+    Known {
+        /// The newest TXID.
+        acked: Txid,
+        /// The time of the newest file.
+        newest: Timestamp,
+        /// Pages that the replica may hold newer than the database, after a tail of the WAL was lost.
+        changed: PageSet,
+        /// The newest file was written by Litestream.
+        foreign: bool,
+    },
+    /// It stands at `acked`, but how the database differs from it is not known.
+    Unknown {
+        /// The newest TXID.
+        acked: Txid,
+        /// The time of the newest file.
+        newest: Timestamp,
+        /// Why.
+        reason: String,
+        /// No restore reaches `acked`, so a new snapshot is needed.
+        broken: bool,
+        /// The newest file was written by Litestream.
+        foreign: bool,
+    },
+}
+
+/// What a database looks like from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shape {
+    /// Size of its pages.
+    pub page_size: PageSize,
+    /// How many it has.
+    pub pages: PageCount,
+}
+
+/// Why a replica cannot be built on.
+#[derive(Debug)]
+pub enum SettleError {
+    /// The storage could not be asked; try again later.
+    Storage(StorageError),
+    /// Its pages have another size, and a chain of files cannot change that.
+    PageSize {
+        /// The replica's.
+        replica: PageSize,
+        /// The database's.
+        database: PageSize,
+    },
+}
+
+impl fmt::Display for SettleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SettleError::Storage(error) => error.fmt(f),
+            SettleError::PageSize { replica, database } => write!(
+                f,
+                "the replica holds pages of {replica} bytes, the database has pages of {database}; what is \
+                 there stays restorable, but this database needs a replica of its own: give it another path"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SettleError {}
+
+impl From<StorageError> for SettleError {
+    fn from(error: StorageError) -> SettleError {
+        SettleError::Storage(error)
+    }
+}
+
+/// Finds out where the replica on `storage` stands, for a database of the shape given, of which it is remembered
+/// that it was at TXID `remembered`.
+///
+/// # Errors
+/// When the storage cannot be asked, or the replica is one of another page size.
+pub fn settle(
+    storage: &dyn Storage,
+    database: Shape,
+    remembered: Option<Txid>,
+) -> Result<Footing, SettleError> {
+    let mut files = Vec::new();
+    for level in Level::all() {
+        files.extend(storage.list(level)?);
+    }
+    let Some(newest) = files
+        .iter()
+        .max_by_key(|file| (file.name.txids.max(), std::cmp::Reverse(file.name.level)))
+    else {
+        return Ok(Footing::Empty);
+    };
+    let acked = newest.name.txids.max();
+    let time = files
+        .iter()
+        .map(|file| file.created)
+        .max()
+        .unwrap_or(newest.created);
+    let unknown = |reason: String, broken, foreign| Footing::Unknown {
+        acked,
+        newest: time,
+        reason,
+        broken,
+        foreign,
+    };
+    let reached = reachable(&files);
+    if reached != Some(acked) {
+        let reached = reached.map_or("nothing".to_string(), |txid| format!("TXID {txid}"));
+        let reason = format!("the replica has a hole: a restore reaches {reached}, not {acked}");
+        return Ok(unknown(reason, true, true));
+    }
+    let Some((header, _)) = read_index(storage, newest)? else {
+        return Ok(unknown(
+            format!("the newest file ({}) is damaged", newest.name),
+            true,
+            true,
+        ));
+    };
+    if header.page_size != database.page_size {
+        return Err(SettleError::PageSize {
+            replica: header.page_size,
+            database: database.page_size,
+        });
+    }
+    let foreign = newest.name.level != Level::SYNC || !is_ours(&header);
+    let lost_tail = match remembered {
+        Some(at) if at == acked => Some(PageSet::default()),
+        Some(at) if at < acked => pages_since(storage, &files, at, database)?,
+        // The replica has gone back behind what it confirmed, or nothing is remembered.
+        _ => None,
+    };
+    Ok(match lost_tail {
+        Some(changed) => Footing::Known {
+            acked,
+            newest: time,
+            changed,
+            foreign,
+        },
+        None => unknown(
+            "how it differs from the replica is not known".to_string(),
+            false,
+            foreign,
+        ),
+    })
+}
+
+/// Whether a file is one of ours: Litestream notes where in the WAL its files come from, and would wrongly
+/// go on from there if we did.
+fn is_ours(header: &Header) -> bool {
+    header.wal.offset == 32
+        && header.wal.size == 0
+        && header.wal.salt1 == 0
+        && header.wal.salt2 == 0
+}
+
+/// The TXID that a restore without a target reaches: from the newest snapshot on as far as files join.
+fn reachable(files: &[FileInfo]) -> Option<Txid> {
+    let snapshots = files
+        .iter()
+        .filter(|file| file.name.level == Level::SNAPSHOT);
+    let mut reached = snapshots.map(|file| file.name.txids.max()).max();
+    let mut others: Vec<_> = files
+        .iter()
+        .filter(|file| file.name.level != Level::SNAPSHOT)
+        .map(|file| file.name.txids)
+        .collect();
+    others.sort();
+    for txids in others {
+        if txids.continues(reached) {
+            reached = Some(txids.max());
+        }
+    }
+    reached
+}
+
+/// The pages in the files after TXID `at`, and those above the smallest size the database had in them. None
+/// if that cannot be told for all of them.
+fn pages_since(
+    storage: &dyn Storage,
+    files: &[FileInfo],
+    at: Txid,
+    database: Shape,
+) -> Result<Option<PageSet>, SettleError> {
+    let mut since: Vec<&FileInfo> = files
+        .iter()
+        .filter(|file| file.name.txids.max() > at && file.name.level != Level::SNAPSHOT)
+        .collect();
+    since.sort();
+    // Files of low levels join or not; higher ones may stand for those already deleted.
+    let mut ranges: Vec<_> = since.iter().map(|file| file.name.txids).collect();
+    ranges.sort();
+    let mut covered = at;
+    for txids in ranges {
+        if txids.continues(Some(covered)) {
+            covered = txids.max();
+        }
+    }
+    let newest = files.iter().map(|file| file.name.txids.max()).max();
+    if Some(covered) != newest || since.len() > INDEXES_MAX {
+        return Ok(None);
+    }
+    let mut pages = PageSet::default();
+    let mut smallest = PageCount(u32::MAX);
+    for file in since {
+        let Some((header, index)) = read_index(storage, file)? else {
+            return Ok(None);
+        };
+        smallest = smallest.min(header.commit);
+        for entry in index.iter() {
+            pages.insert(entry.page);
+        }
+    }
+    // Those above it were cut off in the replica, and some may have come back in the database without a frame.
+    if let (Some(first), Some(last)) = (
+        PageNumber::new(smallest.0.saturating_add(1)),
+        PageNumber::new(database.pages.0),
+    ) {
+        pages.insert_range(first, last);
+    }
+    Ok(Some(pages))
+}
+
+/// The header and page index of a file; none if it is not a whole LTX file.
+fn read_index(
+    storage: &dyn Storage,
+    file: &FileInfo,
+) -> Result<Option<(Header, PageIndex)>, SettleError> {
+    let mut header = [0; Header::BYTES];
+    let range = ByteRange::Exact {
+        offset: 0,
+        length: Header::BYTES as u64,
+    };
+    if file.size < Header::BYTES as u64 {
+        return Ok(None);
+    }
+    read_whole(storage, file.name, range, &mut header)?;
+    let Ok(header) = Header::parse(&header) else {
+        return Ok(None);
+    };
+    let mut wanted = INDEX_BYTES_ESTIMATE.min(file.size);
+    loop {
+        let mut tail = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
+        read_whole(storage, file.name, ByteRange::Last(wanted), &mut tail)?;
+        match PageIndex::parse_tail(&tail, file.size) {
+            Ok(Tail::Index(index)) => return Ok(Some((header, index))),
+            Ok(Tail::Short { bytes }) if bytes > wanted => wanted = bytes,
+            Ok(Tail::Short { .. }) | Err(_) => return Ok(None),
+        }
+    }
+}
+
+fn read_whole(
+    storage: &dyn Storage,
+    name: FileName,
+    range: ByteRange,
+    bytes: &mut [u8],
+) -> Result<(), SettleError> {
+    let mut reader = storage.read(name, range)?;
+    reader.read_exact(bytes).map_err(|source| {
+        SettleError::Storage(StorageError::Io {
+            operation: "read",
+            location: format!("{name} of {}", storage.location()),
+            source,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::TxidRange;
+
+    fn file(level: u8, min: u64, max: u64) -> FileInfo {
+        let txid = |number| Txid::new(number).unwrap();
+        FileInfo {
+            name: FileName {
+                level: Level::new(level).unwrap(),
+                txids: TxidRange::new(txid(min), txid(max)).unwrap(),
+            },
+            size: 1000,
+            created: Timestamp::from_millis(0),
+        }
+    }
+
+    fn reached(files: &[FileInfo]) -> u64 {
+        reachable(files).map_or(0, Txid::value)
+    }
+
+    #[test]
+    fn reach_is_as_far_as_files_join() {
+        let base = file(9, 1, 1);
+        assert_eq!(reached(&[]), 0);
+        assert_eq!(reached(&[base, file(0, 2, 2), file(0, 3, 3)]), 3);
+        assert_eq!(reached(&[base, file(0, 3, 3)]), 1, "a hole");
+        assert_eq!(
+            reached(&[base, file(0, 3, 3), file(1, 2, 3)]),
+            3,
+            "bridged by a level"
+        );
+        assert_eq!(
+            reached(&[file(0, 1, 1), file(0, 2, 2)]),
+            2,
+            "no snapshot level at all"
+        );
+        assert_eq!(reached(&[file(0, 2, 2)]), 0, "no base");
+    }
+}

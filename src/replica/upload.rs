@@ -1,0 +1,164 @@
+//! The files of one sync, written from one view.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::database::PageSet;
+use crate::ltx::{Encoder, Header};
+use crate::sqlite::View;
+use crate::storage::{Content, FileName, Storage, StorageError};
+use crate::units::{Level, Timestamp, TxidRange};
+
+/// A view lent to an upload. It can be called back while the upload hangs, since a view keeps the WAL from
+/// starting over.
+#[derive(Clone)]
+pub struct LentView(Arc<Mutex<Option<Arc<View>>>>);
+
+impl LentView {
+    /// Lends `view`.
+    pub fn new(view: &Arc<View>) -> LentView {
+        LentView(Arc::new(Mutex::new(Some(Arc::clone(view)))))
+    }
+
+    /// Takes the view back, and drops it. The upload fails when it wants the next page. Gives whether the view
+    /// was still lent.
+    pub fn call_back(&self) -> bool {
+        let lent = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lent.is_some()
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&View) -> io::Result<T>) -> io::Result<T> {
+        // Locked for one page at a time, and never while the storage is being written.
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(view) => action(view),
+            None => Err(io::Error::other(
+                "the read view was called back: this upload kept the WAL from starting over for too long",
+            )),
+        }
+    }
+}
+
+/// One LTX file to be written from a view.
+#[derive(Clone)]
+pub struct UploadFile {
+    /// Its name.
+    pub name: FileName,
+    /// The time it gets.
+    pub created: Timestamp,
+    /// Which pages it holds; those the state no longer has, and the lock page, are left out.
+    pub pages: Arc<PageSet>,
+}
+
+/// What one sync writes: files from one view, in order. Later ones are written only after earlier ones.
+pub struct Upload {
+    view: LentView,
+    header: Header,
+    files: Vec<UploadFile>,
+}
+
+/// How an upload ended.
+#[derive(Debug)]
+pub struct UploadResult {
+    /// How many of its files the storage has confirmed, from the front.
+    pub confirmed: usize,
+    /// Bytes in those files.
+    pub bytes: u64,
+    /// Why the next one failed, if not all were confirmed.
+    pub error: Option<StorageError>,
+}
+
+impl Upload {
+    /// An upload of `files` from `view`.
+    pub fn new(view: &Arc<View>, files: Vec<UploadFile>) -> Upload {
+        Upload {
+            view: LentView::new(view),
+            // The range and time of each file are filled in when it is written.
+            header: Header::new(
+                view.page_size(),
+                view.pages(),
+                TxidRange::single(crate::units::Txid::FIRST),
+                Timestamp::from_millis(0),
+            ),
+            files,
+        }
+    }
+
+    /// The view it reads from.
+    pub fn view(&self) -> &LentView {
+        &self.view
+    }
+
+    /// Writes the files to `storage`, which may take long.
+    pub fn run(&self, storage: &dyn Storage) -> UploadResult {
+        let (mut confirmed, mut bytes) = (0, 0);
+        for file in &self.files {
+            let content = FileContent { upload: self, file };
+            match storage.write(file.name, file.created, &content) {
+                Ok(size) => {
+                    confirmed += 1;
+                    bytes += size;
+                }
+                Err(error) => {
+                    return UploadResult {
+                        confirmed,
+                        bytes,
+                        error: Some(error),
+                    };
+                }
+            }
+        }
+        UploadResult {
+            confirmed,
+            bytes,
+            error: None,
+        }
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.files.iter().map(|file| file.name))
+            .finish()
+    }
+}
+
+struct FileContent<'a> {
+    upload: &'a Upload,
+    file: &'a UploadFile,
+}
+
+impl Content for FileContent<'_> {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let header = Header {
+            txids: self.file.name.txids,
+            timestamp: self.file.created,
+            ..self.upload.header
+        };
+        let lock_page = header.page_size.lock_page();
+        let mut content = vec![0; header.page_size.bytes() as usize];
+        let mut encoder = Encoder::new(out, &header)?;
+        for page in self.file.pages.iter() {
+            if !header.commit.holds(page) {
+                break;
+            }
+            if page == lock_page {
+                continue;
+            }
+            let read = |view: &View| view.read_page(page, &mut content).map_err(io::Error::other);
+            self.upload.view.with(read)?;
+            encoder.page(page, &content)?;
+        }
+        encoder.finish()?;
+        Ok(())
+    }
+}
+
+/// The name of the file of one sync.
+pub(super) fn sync_file(txids: TxidRange) -> FileName {
+    FileName {
+        level: Level::SYNC,
+        txids,
+    }
+}

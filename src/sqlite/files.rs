@@ -1,0 +1,321 @@
+//! The one owner of a database's descriptors and connections.
+//!
+//! Closing *any* descriptor of a database or `-shm` file drops every POSIX lock this process holds on it, those
+//! of SQLite's connections included. So our own descriptors are opened once, kept here, and closed after
+//! the last connection; a table of the open inodes sees to it that no second set exists in the process.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::header::FileHeader;
+use super::wal_index::{self, WalIndexHeader};
+use super::{FrameNumber, SqliteError, connection, locks};
+use crate::sys::fs::FileIdentity;
+
+/// How many views there can be at once, those still being uploaded included, and one more for checkpoints.
+const CONNECTIONS: usize = 5;
+
+/// How to open a database.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// How long to wait for the application's locks when opening and when switching to WAL mode.
+    pub patience: Duration,
+}
+
+/// An open database: its descriptors, and the fixed set of connections that views take turns with.
+pub struct DatabaseFiles {
+    // Fields drop in this order: connections before descriptors, the registration last.
+    idle: Mutex<Vec<Connection>>,
+    descriptors: Descriptors,
+    path: PathBuf,
+    _registration: Registration,
+}
+
+struct Descriptors {
+    database: Named,
+    wal: Named,
+    shm: Named,
+}
+
+/// A descriptor and the name it was opened by.
+struct Named {
+    file: File,
+    path: PathBuf,
+    identity: FileIdentity,
+}
+
+impl DatabaseFiles {
+    /// Opens the database at `path`, which is switched to WAL mode if it is not in it. Nothing else is written.
+    ///
+    /// # Errors
+    /// Says why the database cannot be replicated (now); trying again later is always safe.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Arc<DatabaseFiles>, SqliteError> {
+        // SQLite puts -wal and -shm beside the file a link leads to.
+        let path = path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SqliteError::Missing(path.to_path_buf()),
+            _ => io_error("find", path, error),
+        })?;
+        let found =
+            FileIdentity::of(&fs::metadata(&path).map_err(|e| io_error("inspect", &path, e))?);
+        let registration = Registration::new(found, &path)?;
+        let database = Named::open(path.clone())?;
+        if database.identity != found {
+            return Err(SqliteError::Replaced(path));
+        }
+        let header = FileHeader::read(&database.file).map_err(|e| io_error("read", &path, e))?;
+        match header {
+            FileHeader::Empty => return Err(SqliteError::Empty(path)),
+            FileHeader::Foreign => return Err(SqliteError::NotADatabase(path)),
+            FileHeader::Rollback | FileHeader::Wal => {}
+        }
+        let (wal_path, shm_path) = (with_suffix(&path, "-wal"), with_suffix(&path, "-shm"));
+        let complete = wal_path.exists() && shm_path.exists();
+        if !complete && !may_create_beside(&database.file, &path)? {
+            return Err(SqliteError::NotOwner(path));
+        }
+
+        // From here on connections may exist, so on an error they must close before `database` does.
+        let mut connections = Connections(Vec::with_capacity(CONNECTIONS), database);
+        if header == FileHeader::Rollback {
+            switch_to_wal(&path, options.patience)?;
+        }
+        for _ in 0..CONNECTIONS {
+            connections.0.push(open_into_wal(&path, options.patience)?);
+        }
+        let wal = Named::open(wal_path)?;
+        let shm = Named::open(shm_path)?;
+        let Connections(idle, database) = connections;
+        let files = DatabaseFiles {
+            idle: Mutex::new(idle),
+            descriptors: Descriptors { database, wal, shm },
+            path,
+            _registration: registration,
+        };
+        // A rename between these steps could have given the connections another file than the descriptors.
+        files.check_unmoved()?;
+        Ok(Arc::new(files))
+    }
+
+    /// The database's path, free of symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of its WAL.
+    pub fn wal_path(&self) -> &Path {
+        &self.descriptors.wal.path
+    }
+
+    /// Size of the WAL file in bytes, stale frames included.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn wal_size(&self) -> Result<u64, SqliteError> {
+        let metadata = self.descriptors.wal.file.metadata();
+        Ok(metadata
+            .map_err(|e| io_error("inspect", self.wal_path(), e))?
+            .len())
+    }
+
+    /// Makes sure that the paths still lead to the files that are open.
+    ///
+    /// # Errors
+    /// [`SqliteError::Replaced`] when one of them was deleted, renamed or replaced.
+    pub fn check_unmoved(&self) -> Result<(), SqliteError> {
+        let Descriptors { database, wal, shm } = &self.descriptors;
+        for named in [database, wal, shm] {
+            match fs::metadata(&named.path) {
+                Ok(metadata) if FileIdentity::of(&metadata) == named.identity => {}
+                Ok(_) => return Err(SqliteError::Replaced(named.path.clone())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(SqliteError::Replaced(named.path.clone()));
+                }
+                Err(error) => return Err(io_error("inspect", &named.path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another process is checkpointing, or waiting to: a sign that it may wait for a view of ours.
+    ///
+    /// # Errors
+    /// When the system refuses to say.
+    pub fn another_checkpoints(&self) -> Result<bool, SqliteError> {
+        let shm = &self.descriptors.shm;
+        locks::checkpoint_by_another(&shm.file)
+            .map_err(|e| io_error("ask the locks of", &shm.path, e))
+    }
+
+    pub(super) fn database(&self) -> &File {
+        &self.descriptors.database.file
+    }
+
+    pub(super) fn wal(&self) -> &File {
+        &self.descriptors.wal.file
+    }
+
+    pub(super) fn wal_index(&self) -> Result<Option<WalIndexHeader>, SqliteError> {
+        let shm = &self.descriptors.shm;
+        WalIndexHeader::read(&shm.file).map_err(|e| io_error("read", &shm.path, e))
+    }
+
+    pub(super) fn backfilled(&self) -> Result<FrameNumber, SqliteError> {
+        let shm = &self.descriptors.shm;
+        wal_index::read_backfilled(&shm.file).map_err(|e| io_error("read", &shm.path, e))
+    }
+
+    /// Takes an unused connection out of the set.
+    pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, SqliteError> {
+        match self.idle().pop() {
+            Some(connection) => Ok(Borrowed {
+                connection: Mutex::new(Some(connection)),
+                files: Arc::clone(self),
+            }),
+            None => Err(SqliteError::NoConnection(self.path.clone())),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection out of the set. Dropped, it ends its transaction and goes back.
+pub(super) struct Borrowed {
+    // A mutex, for a view may be shared by threads, which a connection by itself may not.
+    connection: Mutex<Option<Connection>>,
+    files: Arc<DatabaseFiles>,
+}
+
+impl Borrowed {
+    /// Runs `action` on the connection.
+    pub(super) fn with<T>(&self, action: impl FnOnce(&Connection) -> T) -> T {
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        action(connection.as_ref().expect("taken out only by drop"))
+    }
+
+    pub(super) fn files(&self) -> &Arc<DatabaseFiles> {
+        &self.files
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let slot = self
+            .connection
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = slot.take() {
+            connection::rollback(&connection);
+            self.files.idle().push(connection);
+        }
+    }
+}
+
+/// The inodes of all databases this process has open.
+static OPEN: Mutex<Option<HashSet<FileIdentity>>> = Mutex::new(None);
+
+/// The right to open the files of one database; there is one for each inode.
+struct Registration(FileIdentity);
+
+impl Registration {
+    fn new(identity: FileIdentity, path: &Path) -> Result<Registration, SqliteError> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !open.get_or_insert_default().insert(identity) {
+            return Err(SqliteError::AlreadyOpen(path.to_path_buf()));
+        }
+        Ok(Registration(identity))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get_or_insert_default().remove(&self.0);
+    }
+}
+
+/// Connections while they are being opened, with the descriptor that must outlive them.
+struct Connections(Vec<Connection>, Named);
+
+impl Named {
+    fn open(path: PathBuf) -> Result<Named, SqliteError> {
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SqliteError::Missing(path.clone()),
+            io::ErrorKind::PermissionDenied => SqliteError::Permission {
+                path: path.clone(),
+                reason: error.to_string(),
+            },
+            _ => io_error("open", &path, error),
+        })?;
+        let metadata = file.metadata().map_err(|e| io_error("inspect", &path, e))?;
+        Ok(Named {
+            identity: FileIdentity::of(&metadata),
+            file,
+            path,
+        })
+    }
+}
+
+fn switch_to_wal(path: &Path, patience: Duration) -> Result<(), SqliteError> {
+    let connection = connection::open(path, patience)?;
+    let mode = connection::switch_to_wal(&connection)
+        .map_err(|e| SqliteError::from_sqlite("switch to WAL mode", path.to_path_buf(), e))?;
+    if mode != "wal" {
+        return Err(SqliteError::NotInWalMode {
+            path: path.to_path_buf(),
+            mode,
+        });
+    }
+    log::info!("{}: switched to WAL mode", path.display());
+    Ok(())
+}
+
+/// Opens a connection and lets it read once, so that it has the WAL of this moment open and not that of a
+/// file put at the path later.
+fn open_into_wal(path: &Path, patience: Duration) -> Result<Connection, SqliteError> {
+    let connection = connection::open(path, patience)?;
+    connection::begin_read(&connection)
+        .map_err(|e| SqliteError::from_sqlite("read", path.to_path_buf(), e))?;
+    connection::rollback(&connection);
+    // Only opening may wait for others. Afterwards whoever must wait tries again later, from its loop.
+    connection
+        .busy_timeout(Duration::ZERO)
+        .map_err(|e| SqliteError::from_sqlite("open", path.to_path_buf(), e))?;
+    Ok(connection)
+}
+
+/// Whether files this process creates beside the database stay usable for its owner: SQLite gives them the
+/// owner's user and group when it runs as root.
+fn may_create_beside(database: &File, path: &Path) -> Result<bool, SqliteError> {
+    let owner = database
+        .metadata()
+        .map_err(|e| io_error("inspect", path, e))?
+        .uid();
+    let user = rustix::process::geteuid();
+    Ok(user.is_root() || user.as_raw() == owner)
+}
+
+pub(super) fn io_error(operation: &'static str, path: &Path, source: io::Error) -> SqliteError {
+    SqliteError::Io {
+        operation,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
