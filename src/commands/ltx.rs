@@ -72,7 +72,10 @@ pub fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, Comm
     let options = options(arguments)?;
     let storage = open::storage(&options.source.location()?);
     let mut files = Vec::new();
-    for level in options.level.map_or_else(|| Level::all().collect(), |level| vec![level]) {
+    for level in options
+        .level
+        .map_or_else(|| Level::all().collect(), |level| vec![level])
+    {
         files.extend(storage.list(level)?);
     }
     match options.json {
