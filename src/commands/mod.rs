@@ -5,12 +5,14 @@
 //! Litestream's: 0 for success, 1 for every failure.
 
 pub mod databases;
+pub mod demo;
 mod error;
 mod flags;
 mod help;
 pub mod json;
 pub mod ltx;
 mod open;
+mod progress;
 pub mod replicate;
 pub mod restore;
 pub mod source;
@@ -27,8 +29,8 @@ pub use error::{CommandError, Outcome};
 use flags::Rewritten;
 use help::CommandHelp;
 
-use crate::config::Warning;
 use crate::config::text::{nearest, quoted};
+use crate::config::{LogLevel, Warning};
 
 /// Runs the command line `arguments` (without the program's name) and gives the exit code.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
@@ -61,6 +63,7 @@ const COMMANDS: &[&CommandHelp] = &[
     &restore::HELP,
     &ltx::HELP,
     &databases::HELP,
+    &demo::HELP,
     &version::HELP,
 ];
 
@@ -95,6 +98,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             command(&ltx::HELP, rest, out, ltx::run)
         }
         "databases" => command(&databases::HELP, rest, out, databases::run),
+        "demo" => command(&demo::HELP, rest, out, demo::run),
         "version" => command(&version::HELP, rest, out, version::run),
         "-version" | "--version" => command(&version::HELP, &[], out, version::run),
         "help" => match rest.first() {
@@ -190,8 +194,11 @@ fn not_supported_yet(what: &str, advice: &str) -> CommandError {
     ))
 }
 
-fn not_built(command: &str) -> CommandError {
-    CommandError::new(format!("`walbrook {command}` is not part of this build"))
+/// Has the log written to stderr, from `level` on.
+fn start_logging(level: LogLevel) {
+    let logger = simple_logger::SimpleLogger::new().with_level(level.filter());
+    // Fails only if there is a logger already, which is then a test's.
+    let _ = logger.init();
 }
 
 /// The arguments as text: paths in a configuration are text too.

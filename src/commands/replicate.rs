@@ -126,7 +126,7 @@ impl ReplicateSource {
 pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     let (mut config, warnings) = options.source.load()?;
-    start_logging(options.log_level.unwrap_or(config.logging.level));
+    super::start_logging(options.log_level.unwrap_or(config.logging.level));
     super::print_warnings(&warnings);
     config.exec = options.exec.or(config.exec);
     log::info!("walbrook {}", env!("CARGO_PKG_VERSION"));
@@ -137,12 +137,6 @@ pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcom
     daemon::replicate(&config, mode, open::replica_of)
         .map_err(|error| CommandError::new(error.to_string()))?;
     Ok(Outcome::Success)
-}
-
-fn start_logging(level: LogLevel) {
-    let logger = simple_logger::SimpleLogger::new().with_level(level.filter());
-    // Fails only if there is a logger already, which is then a test's.
-    let _ = logger.init();
 }
 
 fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandError> {

@@ -1,14 +1,20 @@
-//! `walbrook restore`: its flags and what they mean together.
+//! `walbrook restore`: from a replica back to a database file.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use super::flags::{self, Flag};
+use super::json::Json;
+use super::progress::ProgressLine;
 use super::source::{ConfigFile, ReplicaSource};
-use super::{CommandError, CommandHelp, Outcome};
-use crate::config::Base;
+use super::table::Table;
+use super::{CommandError, CommandHelp, Outcome, open};
+use crate::config::{Base, LogLevel};
+use crate::ltx::name::file_name;
+use crate::restore::{self, Existing, Integrity, Plan, Report, Target};
+use crate::storage::{FileInfo, Storage};
 use crate::units::{Timestamp, Txid};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -75,9 +81,6 @@ const fn switch(name: &'static str, help: &'static str) -> Flag {
         help,
     }
 }
-
-/// How many files are read at once unless `-parallelism` says otherwise; Litestream's number.
-const PARALLELISM: usize = 8;
 
 /// restore a database
 #[derive(FromArgs)]
@@ -148,41 +151,159 @@ pub struct RestoreOptions {
     pub force: bool,
     /// Whether output is JSON.
     pub json: bool,
-    /// How the result is checked.
-    pub integrity_check: IntegrityCheck,
-    /// How many files are read at once, at least 1.
-    pub parallelism: usize,
+    /// How SQLite checks the result.
+    pub integrity: Integrity,
 }
 
-/// Which state of the database to restore.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Target {
-    /// The newest.
-    Latest,
-    /// That after this transaction.
-    Txid(Txid),
-    /// The last one made before this time.
-    Timestamp(Timestamp),
-}
-
-/// How a restored database is checked by SQLite.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum IntegrityCheck {
-    /// Not at all.
-    None,
-    /// By `PRAGMA quick_check`.
-    Quick,
-    /// By `PRAGMA integrity_check`.
-    Full,
-}
-
-/// Restores.
+/// Restores, or says what would be restored. Success is silent but for a line at the end.
 ///
 /// # Errors
-/// When the arguments make no sense together.
-pub fn run(arguments: RestoreArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
-    options(arguments)?;
-    Err(super::not_built("restore"))
+/// When the arguments make no sense together or the restore fails; the output is then what it was before.
+pub fn run(arguments: RestoreArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let options = options(arguments)?;
+    super::start_logging(LogLevel::Warn);
+    let storage = open::storage(&options.source.location()?);
+    match options.dry_run {
+        true => dry_run(&*storage, &options, out),
+        false => restore(&*storage, &options, out),
+    }
+}
+
+fn restore(
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
+    let how = restore::Options {
+        existing: match (options.if_db_not_exists, options.force) {
+            (true, _) => Existing::Keep,
+            (false, true) => Existing::Replace,
+            (false, false) => Existing::Refuse,
+        },
+        integrity: options.integrity,
+        ..restore::Options::default()
+    };
+    // A link stays one: the file it leads to is replaced.
+    let output = options
+        .output
+        .canonicalize()
+        .unwrap_or_else(|_| options.output.clone());
+    let mut progress = ProgressLine::new();
+    let result = restore::restore(storage, options.target, &output, &how, &mut |at| {
+        progress.show(at);
+    });
+    progress.clear();
+    match result {
+        Ok(restore::Outcome::Restored(report)) if options.json => {
+            writeln!(out, "{}", report_json(&report, storage, options))?;
+        }
+        Ok(restore::Outcome::Restored(report)) => {
+            eprintln_unless_closed(&format!(
+                "restored {} to txid {}: {} files, {} bytes, {} ms",
+                options.output.display(),
+                report.txid,
+                report.files,
+                report.bytes,
+                report.duration.as_millis()
+            ));
+        }
+        Ok(restore::Outcome::KeptExisting) => {
+            eprintln_unless_closed("database already exists, skipping");
+        }
+        Err(error) if options.if_replica_exists && error.is_not_available() => {
+            eprintln_unless_closed("no matching backups found, skipping");
+        }
+        Err(error) => return Err(CommandError::new(error.to_string())),
+    }
+    Ok(Outcome::Success)
+}
+
+fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
+    let milliseconds = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
+    Json::Object(vec![
+        ("db_path", Json::text(options.output.display())),
+        ("replica", Json::text(storage.location())),
+        ("txid", Json::text(report.txid)),
+        ("duration_ms", Json::Number(milliseconds)),
+        ("integrity_check", Json::text(options.integrity)),
+    ])
+}
+
+fn dry_run(
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
+    let plan = match restore::plan_from(storage, options.target) {
+        Ok(plan) => plan,
+        Err(error) if options.if_replica_exists && error.is_not_available() => {
+            eprintln_unless_closed("no matching backups found, skipping");
+            return Ok(Outcome::Success);
+        }
+        Err(error) => return Err(CommandError::new(error.to_string())),
+    };
+    match options.json {
+        true => writeln!(out, "{}", plan_json(&plan, storage, options))?,
+        false => write_plan(&plan, storage, options, out)?,
+    }
+    Ok(Outcome::Success)
+}
+
+fn plan_json(plan: &Plan, storage: &dyn Storage, options: &RestoreOptions) -> Json {
+    let file = |file: &FileInfo| {
+        Json::Object(vec![
+            ("level", Json::Number(file.name.level.value().into())),
+            ("name", Json::Text(file_name(file.name.txids))),
+            ("min_txid", Json::text(file.name.txids.min())),
+            ("max_txid", Json::text(file.name.txids.max())),
+            ("size", Json::Number(file.size)),
+            ("timestamp", Json::text(file.created)),
+        ])
+    };
+    Json::Object(vec![
+        ("source", Json::text(storage.location())),
+        ("target_path", Json::text(options.output.display())),
+        ("replica", Json::text(storage.location())),
+        ("min_txid", Json::text(plan.txids.min())),
+        ("max_txid", Json::text(plan.txids.max())),
+        ("files", Json::List(plan.files.iter().map(file).collect())),
+    ])
+}
+
+fn write_plan(
+    plan: &Plan,
+    storage: &dyn Storage,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    writeln!(out, "Restore plan:")?;
+    writeln!(out, "  source:  {}", storage.location())?;
+    writeln!(out, "  target:  {}", options.output.display())?;
+    writeln!(
+        out,
+        "  txid:    {} to {}",
+        plan.txids.min(),
+        plan.txids.max()
+    )?;
+    writeln!(out, "  bytes:   {}\n\nFiles to fetch:", plan.bytes)?;
+    let mut table = Table::new(["level", "file", "min_txid", "max_txid", "size", "timestamp"]);
+    for file in &plan.files {
+        table.add([
+            file.name.level.to_string(),
+            file_name(file.name.txids),
+            file.name.txids.min().to_string(),
+            file.name.txids.max().to_string(),
+            file.size.to_string(),
+            file.created.to_string(),
+        ]);
+    }
+    write!(out, "{table}")?;
+    Ok(())
+}
+
+/// Says something on stderr; if that is closed, the exit code says it.
+fn eprintln_unless_closed(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> {
@@ -196,8 +317,8 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         return Err(super::not_supported_yet("-follow-interval", "leave it out"));
     }
     let target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
-    let integrity_check = integrity_check(arguments.integrity_check.as_deref())?;
-    let parallelism = parallelism(arguments.parallelism.as_deref())?;
+    let integrity = integrity(arguments.integrity_check.as_deref())?;
+    check_parallelism(arguments.parallelism.as_deref())?;
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     let shown = arguments.rest.first().cloned();
     let example = "walbrook restore DB_PATH";
@@ -224,8 +345,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         dry_run: arguments.dry_run,
         force: arguments.force,
         json: arguments.json,
-        integrity_check,
-        parallelism,
+        integrity,
     })
 }
 
@@ -242,7 +362,7 @@ fn target(txid: Option<&str>, timestamp: Option<&str>) -> Result<Target, Command
             ))
             .with_try("walbrook ltx DB_PATH")
         }),
-        (None, Some(text)) => Timestamp::parse(text).map(Target::Timestamp).map_err(|_| {
+        (None, Some(text)) => Timestamp::parse(text).map(Target::Before).map_err(|_| {
             CommandError::new(format!(
                 "invalid -timestamp {text:?}, must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)"
             ))
@@ -250,21 +370,27 @@ fn target(txid: Option<&str>, timestamp: Option<&str>) -> Result<Target, Command
     }
 }
 
-fn integrity_check(mode: Option<&str>) -> Result<IntegrityCheck, CommandError> {
+fn integrity(mode: Option<&str>) -> Result<Integrity, CommandError> {
     match mode {
-        None | Some("none") => Ok(IntegrityCheck::None),
-        Some("quick") => Ok(IntegrityCheck::Quick),
-        Some("full") => Ok(IntegrityCheck::Full),
+        None | Some("none") => Ok(Integrity::Unchecked),
+        Some("quick") => Ok(Integrity::Quick),
+        Some("full") => Ok(Integrity::Full),
         Some(other) => Err(CommandError::new(format!(
             "invalid -integrity-check value: {other}; write none, quick or full"
         ))),
     }
 }
 
-fn parallelism(text: Option<&str>) -> Result<usize, CommandError> {
+/// Litestream takes the flag and reads one file after the other all the same, as is done here.
+fn check_parallelism(text: Option<&str>) -> Result<(), CommandError> {
     match text.map(str::parse::<usize>) {
-        None => Ok(PARALLELISM),
-        Some(Ok(number)) if number > 0 => Ok(number),
+        None | Some(Ok(1)) => Ok(()),
+        Some(Ok(number)) if number > 1 => {
+            eprintln_unless_closed(
+                "Warning: -parallelism has no effect: files are read one after the other",
+            );
+            Ok(())
+        }
         Some(_) => Err(CommandError::new(format!(
             "invalid value {:?} for flag -parallelism: write a whole number from 1 on",
             text.unwrap_or_default()

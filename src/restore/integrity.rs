@@ -1,7 +1,7 @@
 //! SQLite's own check of the rebuilt database, made before it gets its name: a database that fails never
 //! replaces anything.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -17,6 +17,17 @@ pub enum Integrity {
     Quick,
     /// `PRAGMA integrity_check`.
     Full,
+}
+
+/// As on the command line.
+impl fmt::Display for Integrity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Integrity::Unchecked => "none",
+            Integrity::Quick => "quick",
+            Integrity::Full => "full",
+        })
+    }
 }
 
 /// Checks the database `path`, which nobody may be writing to.

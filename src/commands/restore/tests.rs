@@ -27,8 +27,7 @@ fn a_configured_database() {
         dry_run: false,
         force: true,
         json: true,
-        integrity_check: IntegrityCheck::None,
-        parallelism: 8,
+        integrity: Integrity::Unchecked,
     };
     assert_eq!(options, expected);
 }
@@ -53,13 +52,9 @@ fn a_replica() {
         ReplicaSource::Url(ReplicaLocation::File(PathBuf::from("/r")))
     );
     assert_eq!(options.output, PathBuf::from("/-out/y.db"));
-    assert_eq!(
-        options.target,
-        Target::Timestamp(Timestamp::from_millis(1000))
-    );
-    assert_eq!(options.integrity_check, IntegrityCheck::Full);
+    assert_eq!(options.target, Target::Before(Timestamp::from_millis(1000)));
+    assert_eq!(options.integrity, Integrity::Full);
     assert!(options.if_db_not_exists && options.if_replica_exists && options.dry_run);
-    assert_eq!(options.parallelism, 3);
 }
 
 #[test]
