@@ -4,4 +4,5 @@
 
 mod conformance;
 mod ltx;
+mod sqlite;
 mod support;
