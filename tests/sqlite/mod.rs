@@ -4,7 +4,9 @@
 //! What a database really is comes from SQLite's own `serialize`, in a process of its own.
 
 mod python;
+mod replica;
 mod resume;
+mod views;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,7 +82,9 @@ impl Bench {
 
     fn follow(&self) -> Follower {
         let files = self.open().unwrap();
-        Follower::start(files, None, &mut PageSet::default()).unwrap().0
+        Follower::start(files, None, &mut PageSet::default())
+            .unwrap()
+            .0
     }
 
     fn resume(&self, position: WalPosition) -> (Follower, Resume, PageSet) {
@@ -112,7 +116,8 @@ fn whole(view: &View) -> Vec<u8> {
     let size = view.page_size().bytes() as usize;
     let mut bytes = vec![0; size * view.pages().0 as usize];
     for (page, content) in (1..).zip(bytes.chunks_mut(size)) {
-        view.read_page(PageNumber::new(page).unwrap(), content).unwrap();
+        view.read_page(PageNumber::new(page).unwrap(), content)
+            .unwrap();
     }
     bytes
 }

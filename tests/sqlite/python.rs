@@ -45,7 +45,9 @@ impl Python {
         self.send(code);
         let answer = self.line();
         let error = answer.strip_prefix("error ");
-        error.unwrap_or_else(|| panic!("{code} gave {answer}")).to_string()
+        error
+            .unwrap_or_else(|| panic!("{code} gave {answer}"))
+            .to_string()
     }
 
     /// Lets `code` run; its answer is to be taken later.

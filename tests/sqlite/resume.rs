@@ -64,7 +64,9 @@ fn a_wal_that_lost_its_tail_is_a_gap() {
     let mut bench = Bench::new();
     bench.update(1, 3);
     let at = stop(bench.follow());
-    bench.app.run("wal = open(path + '-wal', 'rb').read(); main = open(path, 'rb').read()");
+    bench
+        .app
+        .run("wal = open(path + '-wal', 'rb').read(); main = open(path, 'rb').read()");
     bench.app.kill();
     let mut bench = bench.reopened(&format!(
         "open(path + '-wal', 'r+b').truncate(32 + 4120 * {})",
@@ -104,9 +106,13 @@ fn a_position_before_the_first_frame_continues_with_the_wal_that_begins_there() 
     let mut bench = Bench::new();
     let mut follower = bench.follow();
     // One connection of the application restarts the WAL and writes to it, so that the salts stay.
-    bench.app.run("c.execute('pragma wal_checkpoint(truncate)').fetchall()");
+    bench
+        .app
+        .run("c.execute('pragma wal_checkpoint(truncate)').fetchall()");
     follower.advance(&mut PageSet::default()).unwrap();
-    bench.app.run("c.execute('pragma wal_checkpoint(truncate)').fetchall()");
+    bench
+        .app
+        .run("c.execute('pragma wal_checkpoint(truncate)').fetchall()");
     let at = stop(follower);
     assert_eq!(at.frame, FrameNumber(0));
     bench.update(50, 60);

@@ -71,6 +71,78 @@ def zero_frames():
     return sum(wal[i * size + 8 : i * size + 16] == bytes(8) for i in range(frames))
 
 
+def seize(connection):
+    """Takes the write lock among writers that leave hardly a gap."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+
+
+def sum_words(order, data, s0=0, s1=0):
+    """SQLite's running checksum."""
+    words = struct.unpack(f"{order}{len(data) // 4}I", data)
+    for first, second in zip(words[::2], words[1::2]):
+        s0 = (s0 + first + s1) & 0xFFFFFFFF
+        s1 = (s1 + second + s0) & 0xFFFFFFFF
+    return s0, s1
+
+
+def swap_checksums():
+    """Makes the WAL one that a machine of the other byte order wrote."""
+    with open(path + "-wal", "rb") as file:
+        wal = bytearray(file.read())
+    wal[0:4] = struct.pack(">I", 0x377F0683)
+    size = struct.unpack(">I", wal[8:12])[0] + 24
+    sums = sum_words(">", wal[:24])
+    wal[24:32] = struct.pack(">II", *sums)
+    for at in range(32, len(wal) - size + 1, size):
+        sums = sum_words(">", wal[at : at + 8] + wal[at + 24 : at + size], *sums)
+        wal[at + 16 : at + 24] = struct.pack(">II", *sums)
+    with open(path + "-wal", "wb") as file:
+        file.write(wal)
+
+
+def append_growth(pages):
+    """Adds a commit to a WAL that nobody has open: page 1 alone, and a database larger by so many pages."""
+    with open(path + "-wal", "r+b") as file:
+        wal = file.read()
+        size = struct.unpack(">I", wal[8:12])[0] + 24
+        last = wal[len(wal) - size :]
+        first = next(wal[at : at + size] for at in range(len(wal) - size, 0, -size) if wal[at : at + 4] == bytes([0, 0, 0, 1]))
+        grown = struct.unpack(">I", last[4:8])[0] + pages
+        page = bytearray(first[24:])
+        page[28:32] = struct.pack(">I", grown)
+        head = struct.pack(">II", 1, grown)
+        sums = sum_words("<", head + page, *struct.unpack(">II", last[16:24]))
+        file.write(head + wal[16:24] + struct.pack(">II", *sums) + page)
+
+
+def stretch(pages):
+    """Makes a database that nobody has open larger, by pages without content."""
+    with open(path, "r+b") as file:
+        head = file.read(100)
+        size = struct.unpack(">H", head[16:18])[0]
+        file.seek(28)
+        file.write(struct.pack(">I", pages))
+        file.seek(92)
+        file.write(head[24:28])
+        file.truncate(pages * (65536 if size == 1 else size))
+
+
+def take_pages(numbers, to):
+    """Copies pages of the database file."""
+    with open(path, "rb") as file, open(to, "wb") as out:
+        size = struct.unpack(">H", file.read(18)[16:18])[0]
+        size = 65536 if size == 1 else size
+        for number in numbers:
+            file.seek((number - 1) * size)
+            out.write(file.read(size))
+
+
 names = globals()
 for line in sys.stdin:
     code = bytes.fromhex(line).decode()
