@@ -212,10 +212,13 @@ impl DatabaseThread {
             true => None,
             false => self.timers.unwritten_since.or(Some(now)),
         };
-        let commits = follower.commits();
+        let (commits, in_the_way) = (follower.commits(), follower.is_in_the_way());
         self.note_commits(commits, now);
         if !watched {
             self.timers.look_at = now + self.setup.config.monitor_interval;
+        }
+        if in_the_way {
+            self.timers.look_at = self.timers.look_at.min(now + CONTENTION_POLL);
         }
         advanced
     }

@@ -3,6 +3,7 @@
 //! This process never opens a database by itself: closing any descriptor of one drops the locks of all views.
 //! What a database really is comes from SQLite's own `serialize`, in a process of its own.
 
+mod pins;
 mod python;
 mod replica;
 mod resume;
@@ -97,6 +98,16 @@ impl Bench {
     /// What SQLite takes for the database now.
     fn image(&mut self) -> Vec<u8> {
         image(&mut self.app, self.scratch.path())
+    }
+
+    /// The database file by itself, which another process reads.
+    fn app_file(&mut self) -> Vec<u8> {
+        let to = self.scratch.path().join("file");
+        self.app.run(&format!(
+            "open('{}', 'wb').write(keep(path).read())",
+            to.display()
+        ));
+        fs::read(to).unwrap()
     }
 
     fn assert_is_now(&mut self, view: &View) {

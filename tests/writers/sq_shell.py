@@ -34,40 +34,50 @@ def checkpoint(mode, timeout=0.0):
         connection.close()
 
 
+kept = {}
+
+
+def keep(at):
+    """A file that stays open: closing one would drop the locks of this process's connections."""
+    if at not in kept or os.stat(at).st_ino != os.fstat(kept[at].fileno()).st_ino:
+        kept[at] = open(at, "r+b", buffering=0)
+    kept[at].seek(0)
+    return kept[at]
+
+
 def wal_index():
     """mxFrame, pages, salts, nBackfill."""
-    with open(path + "-shm", "rb") as file:
-        head = file.read(136)
+    head = keep(path + "-shm").read(136)
     return struct.unpack("=II", head[16:24]) + (head[32:40].hex(),) + struct.unpack("=I", head[96:100])
 
 
 def spoil_wal_index():
     """Leaves the two copies of the header different, as a writer killed between them does."""
-    with open(path + "-shm", "r+b") as file:
-        file.seek(16)
-        file.write(b"\xff\xff\xff\x7f")
+    file = keep(path + "-shm")
+    file.seek(16)
+    file.write(b"\xff\xff\xff\x7f")
 
 
 def lose_checksums(connection):
     """A transaction that SQLite before 3.42 commits with zeros for checksums: a savepoint rolled back past
     a cache spill that overwrote frames."""
-    connection.execute("PRAGMA cache_size=5")
+    connection.execute("PRAGMA cache_size=20")
     connection.execute("BEGIN")
     connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a <= 40")
     connection.execute("SAVEPOINT s")
-    connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a <= 200")
-    connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a <= 200")
+    connection.execute("INSERT INTO t(b) SELECT randomblob(900) FROM t")
+    connection.execute("UPDATE t SET b = randomblob(900) WHERE a > 400")
     connection.execute("ROLLBACK TO s")
-    connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a <= 30")
+    connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a <= 4")
     connection.execute("COMMIT")
 
 
 def zero_frames():
     """How many committed frames of the WAL have zeros for salts."""
     frames = wal_index()[0]
-    with open(path + "-wal", "rb") as file:
-        size = struct.unpack(">I", file.read(32)[8:12])[0] + 24
-        wal = file.read(frames * size)
+    file = keep(path + "-wal")
+    size = struct.unpack(">I", file.read(32)[8:12])[0] + 24
+    wal = file.read(frames * size)
     return sum(wal[i * size + 8 : i * size + 16] == bytes(8) for i in range(frames))
 
 
