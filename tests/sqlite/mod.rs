@@ -3,6 +3,8 @@
 //! This process never opens a database by itself: closing any descriptor of one drops the locks of all views.
 //! What a database really is comes from SQLite's own `serialize`, in a process of its own.
 
+mod checkpoints;
+mod opening;
 mod pins;
 mod python;
 mod replica;
