@@ -121,13 +121,17 @@ def append_growth(pages):
     with open(path + "-wal", "r+b") as file:
         wal = file.read()
         size = struct.unpack(">I", wal[8:12])[0] + 24
-        last = wal[len(wal) - size :]
-        first = next(wal[at : at + size] for at in range(len(wal) - size, 0, -size) if wal[at : at + 4] == bytes([0, 0, 0, 1]))
+        frames = [wal[at : at + size] for at in range(32, len(wal), size)]
+        # What an older generation left is no part of it.
+        count = next((n for n, frame in enumerate(frames) if frame[8:16] != wal[16:24]), len(frames))
+        last = frames[count - 1]
+        first = next(frame for frame in frames[count - 1 :: -1] if frame[0:4] == bytes([0, 0, 0, 1]))
         grown = struct.unpack(">I", last[4:8])[0] + pages
         page = bytearray(first[24:])
         page[28:32] = struct.pack(">I", grown)
         head = struct.pack(">II", 1, grown)
         sums = sum_words("<", head + page, *struct.unpack(">II", last[16:24]))
+        file.seek(32 + count * size)
         file.write(head + wal[16:24] + struct.pack(">II", *sums) + page)
 
 
