@@ -82,8 +82,8 @@ struct DatabaseThread {
     stop: Option<Stop>,
     /// A look since the stop was asked for found the database as it is now.
     looked_since_stop: bool,
-    /// The storage has been asked where the replica stands, and has not answered yet.
-    asked: bool,
+    /// For what database the storage has been asked where the replica stands, while it has not answered yet.
+    asked: Option<Shape>,
     /// The database was open at least once.
     opened: bool,
     /// There is no database at the path, or an empty file.
@@ -138,7 +138,7 @@ impl DatabaseThread {
             follower: None,
             stop: None,
             looked_since_stop: false,
-            asked: false,
+            asked: None,
             opened: false,
             absent: false,
             timers: Timers {
@@ -273,7 +273,7 @@ impl DatabaseThread {
             self.destination = Destination::new(location, known);
         } else {
             self.destination
-                .lost_track("the database was opened anew".to_string());
+                .reopened("the database was opened anew".to_string());
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -305,6 +305,7 @@ impl DatabaseThread {
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
             self.destination.lost_track(error.to_string());
+            self.call_back_view();
             self.timers.look_at = now;
             return;
         }
@@ -339,7 +340,17 @@ impl DatabaseThread {
         let mut news = crate::database::PageSet::default();
         match Follower::start(files, None, &mut news) {
             Ok((follower, _)) => self.follower = Some(follower),
-            Err(error) => log::warn!("{error}"),
+            Err(error) => {
+                log::warn!("{error}");
+                self.call_back_view();
+            }
+        }
+    }
+
+    /// Ends what still reads from the files that are to be opened anew: each may be open only once.
+    fn call_back_view(&self) {
+        if let Some(lent) = self.destination.lent_view() {
+            lent.call_back();
         }
     }
 
@@ -351,14 +362,14 @@ impl DatabaseThread {
         else {
             return;
         };
-        if self.asked || now < self.timers.sync_at {
+        if self.asked.is_some() || now < self.timers.sync_at {
             return;
         }
-        self.asked = true;
         let database = Shape {
             page_size: follower.view().page_size(),
             pages: follower.view().pages(),
         };
+        self.asked = Some(database);
         self.order(Action::Settle {
             database,
             remembered,
@@ -418,7 +429,12 @@ impl DatabaseThread {
 
     fn settled(&mut self, footing: Result<crate::replica::Footing, crate::replica::SettleError>) {
         let now = self.now();
-        self.asked = false;
+        let asked = self.asked.take().map(|shape| shape.page_size);
+        let follower = self.follower.as_ref();
+        if asked != follower.map(|follower| follower.view().page_size()) {
+            // The database is another one by now, for which the storage is asked again.
+            return;
+        }
         match footing {
             Ok(footing) => {
                 self.back_online(now);
@@ -516,7 +532,20 @@ impl DatabaseThread {
                     .pause(CHECKPOINT_PAUSE, CHECKPOINT_PAUSE_MAX);
                 self.timers.checkpoint_at = now + pause;
             }
-            Err(error) => self.trouble_with_database(&error, now),
+            Err(error) => {
+                // Whatever the error is, the next attempt comes after a pause.
+                if self.trouble.checkpoint.raise(&error.to_string(), now) && !error.is_passing() {
+                    log::error!("{error}");
+                }
+                let pause = self
+                    .trouble
+                    .checkpoint
+                    .pause(CHECKPOINT_PAUSE, CHECKPOINT_PAUSE_MAX);
+                self.timers.checkpoint_at = now + pause;
+                if error.ends_following() {
+                    self.trouble_with_database(&error, now);
+                }
+            }
         }
     }
 
@@ -605,8 +634,8 @@ impl DatabaseThread {
         if self.timers.changed {
             until = until.min(now + CONTENTION_POLL);
         }
-        let waits_for_sync =
-            self.destination.has_work() || (self.destination.unsettled().is_some() && !self.asked);
+        let waits_for_sync = self.destination.has_work()
+            || (self.destination.unsettled().is_some() && self.asked.is_none());
         if waits_for_sync && self.follower.is_some() {
             until = until.min(self.timers.sync_at);
         }
@@ -702,3 +731,6 @@ impl DatabaseThread {
         self.setup.clock.instant()
     }
 }
+
+#[cfg(test)]
+mod tests;

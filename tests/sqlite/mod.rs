@@ -4,6 +4,7 @@
 //! What a database really is comes from SQLite's own `serialize`, in a process of its own.
 
 mod checkpoints;
+mod daemon;
 mod history;
 mod opening;
 mod pins;
