@@ -5,6 +5,7 @@
 mod conformance;
 mod interchange;
 mod ltx;
+mod replica;
 mod restarts;
 mod restore;
 mod support;
