@@ -32,12 +32,10 @@ fn once_brings_the_replica_up_to_date() {
     let rig = three_rows();
     rig.once();
     rig.assert_in_sync();
-    let txids = rig.txids();
-    rig.once();
-    assert_eq!(rig.txids(), txids, "nothing had changed");
+    let newest = rig.newest();
     sqlite(&rig.db(), "INSERT INTO t(v) VALUES('new')");
     rig.once();
-    assert_eq!(rig.newest(), txids.last().unwrap() + 1);
+    assert_eq!(rig.newest(), newest + 1);
     rig.assert_in_sync();
     assert_eq!(restored_rows(&rig), "4");
 }

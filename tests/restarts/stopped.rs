@@ -2,7 +2,7 @@
 
 use super::{End, catches_up, goes_on, replicated_until};
 use crate::support::application::Session;
-use crate::support::rig::{Rig, sqlite};
+use crate::support::rig::{Program, Rig, sqlite};
 
 /// Does something to the database while we are stopped, after each way to stop.
 #[track_caller]
@@ -116,5 +116,22 @@ fn a_database_put_back_to_an_earlier_copy_is_taken_up() {
         std::fs::copy(&copy, rig.db()).unwrap();
         catches_up(&rig);
         goes_on(&rig, &mut Session::open(&rig.db()));
+    }
+}
+
+/// While the application keeps the WAL where it is.
+#[test]
+fn a_restart_without_changes_sends_little_or_nothing() {
+    for end in [End::Stopped, End::Killed] {
+        let (rig, _session) = replicated_until(end);
+        let newest = rig.newest();
+        catches_up(&rig);
+        let log = std::fs::read_to_string(rig.log(Program::Walbrook)).unwrap();
+        assert_eq!(log.matches("sending every page").count(), 1, "{log}");
+        match end {
+            End::Stopped => assert_eq!(rig.newest(), newest),
+            // What was remembered is a little old, so some pages come twice.
+            End::Killed => assert!(rig.newest() <= newest + 1, "{log}"),
+        }
     }
 }
