@@ -79,6 +79,8 @@ struct DatabaseThread {
     opened: bool,
     /// There is no database at the path, or an empty file.
     absent: bool,
+    /// What is at the path cannot be replicated, and that will not change by itself.
+    refused: bool,
     timers: Timers,
     trouble: Trouble,
     saved: Option<(Salts, Txid)>,
@@ -123,6 +125,7 @@ impl DatabaseThread {
             asked: None,
             opened: false,
             absent: false,
+            refused: false,
             timers: Timers {
                 changed: false,
                 look_at: now,
@@ -229,7 +232,11 @@ impl DatabaseThread {
         let late = stop.deadline.is_some_and(|deadline| now >= deadline);
         let hopeless = match &self.follower {
             Some(_) => !stop.tries_again && !self.trouble.storage.is_quiet(),
-            None => self.absent || (!stop.tries_again && !self.trouble.database.is_quiet()),
+            None => {
+                self.absent
+                    || self.refused
+                    || (!stop.tries_again && !self.trouble.database.is_quiet())
+            }
         };
         done || late || hopeless
     }

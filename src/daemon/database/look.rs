@@ -25,6 +25,7 @@ impl DatabaseThread {
             Ok(()) => {
                 self.looked_since_stop = self.stop.is_some();
                 self.absent = false;
+                self.refused = false;
                 if let Some(time) = self.trouble.database.settle(now) {
                     log::info!("{}: works again after {} s", self.name, time.as_secs());
                 }
@@ -131,6 +132,7 @@ impl DatabaseThread {
             matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.lent_view().is_some();
         let passing = error.is_passing() || still_lent;
         self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
+        self.refused = error.is_lasting();
         if matches!(error, SqliteError::Lost { .. }) {
             log::warn!("{error}");
             self.start_over_on_same_files(now);
