@@ -273,11 +273,6 @@ impl Rig {
             "restored-{:x}.db",
             walbrook::sys::random::unique()
         ));
-        // Until `walbrook restore` is there.
-        let program = match program {
-            Program::Walbrook => Program::Litestream17,
-            other => other,
-        };
         let mut command = program.command();
         command.arg("restore").arg("-o").arg(&output);
         if let Some(txid) = txid {
