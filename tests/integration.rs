@@ -8,4 +8,5 @@ mod ltx;
 mod replica;
 mod restarts;
 mod restore;
+mod sqlite;
 mod support;

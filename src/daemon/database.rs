@@ -19,7 +19,7 @@ use super::watch::Watcher;
 use super::{Event, Stop};
 use crate::config::DatabaseConfig;
 use crate::database::{Durability, StateFile};
-use crate::replica::Destination;
+use crate::replica::{Destination, Shape};
 use crate::sqlite::{Follower, Salts};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
@@ -73,8 +73,8 @@ struct DatabaseThread {
     stop: Option<Stop>,
     /// A look since the stop was asked for found the database as it is now.
     looked_since_stop: bool,
-    /// The storage has been asked where the replica stands, and has not answered yet.
-    asked: bool,
+    /// For what database the storage has been asked where the replica stands, while it has not answered yet.
+    asked: Option<Shape>,
     /// The database was open at least once.
     opened: bool,
     /// There is no database at the path, or an empty file.
@@ -122,7 +122,7 @@ impl DatabaseThread {
             follower: None,
             stop: None,
             looked_since_stop: false,
-            asked: false,
+            asked: None,
             opened: false,
             absent: false,
             refused: false,
@@ -170,8 +170,8 @@ impl DatabaseThread {
         if self.timers.changed {
             until = until.min(now + CONTENTION_POLL);
         }
-        let waits_for_sync =
-            self.destination.has_work() || (self.destination.unsettled().is_some() && !self.asked);
+        let waits_for_sync = self.destination.has_work()
+            || (self.destination.unsettled().is_some() && self.asked.is_none());
         if waits_for_sync && self.follower.is_some() {
             until = until.min(self.timers.sync_at);
         }
@@ -271,3 +271,6 @@ impl DatabaseThread {
         self.setup.clock.instant()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,6 +135,11 @@ impl SqliteError {
         )
     }
 
+    /// Whether there is no way on from the newest view.
+    pub fn ends_following(&self) -> bool {
+        self.wants_reopening() || matches!(self, SqliteError::Lost { .. })
+    }
+
     /// Whether nothing is wrong and the same call will succeed soon.
     pub fn is_passing(&self) -> bool {
         matches!(self, SqliteError::Later(_) | SqliteError::NoConnection(_))

@@ -44,8 +44,11 @@ impl DatabaseThread {
             true => None,
             false => self.timers.unwritten_since.or(Some(now)),
         };
-        let commits = follower.commits();
+        let (commits, in_the_way) = (follower.commits(), follower.is_in_the_way());
         self.note_commits(commits, now);
+        if in_the_way {
+            self.timers.look_at = self.timers.look_at.min(now + CONTENTION_POLL);
+        }
         if !watched {
             self.timers.look_at = now + self.setup.config.monitor_interval;
         }
@@ -102,7 +105,7 @@ impl DatabaseThread {
             self.destination = Destination::new(location, known);
         } else {
             self.destination
-                .lost_track("the database was opened anew".to_string());
+                .reopened("the database was opened anew".to_string());
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -138,6 +141,7 @@ impl DatabaseThread {
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
             self.destination.lost_track(error.to_string());
+            self.call_back_view();
             self.timers.look_at = now;
             return;
         }
@@ -172,7 +176,17 @@ impl DatabaseThread {
         let mut news = PageSet::default();
         match Follower::start(files, None, &mut news) {
             Ok((follower, _)) => self.follower = Some(follower),
-            Err(error) => log::warn!("{error}"),
+            Err(error) => {
+                log::warn!("{error}");
+                self.call_back_view();
+            }
+        }
+    }
+
+    /// Ends what still reads from the files that are to be opened anew: each may be open only once.
+    fn call_back_view(&self) {
+        if let Some(lent) = self.destination.lent_view() {
+            lent.call_back();
         }
     }
 }
