@@ -145,8 +145,8 @@ fn a_signal_waits_for_the_childs_last_rows() {
 
 #[test]
 fn a_signal_waits_for_the_last_rows_of_a_child_that_fails() {
-    let ended = stop_with_child("exit 5");
-    println!("exit code {}", ended.code());
+    // It ended because it was told to, so its exit code is its own affair.
+    assert_eq!(stop_with_child("exit 5").code(), 0);
 }
 
 #[test]
