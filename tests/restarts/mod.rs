@@ -37,6 +37,7 @@ fn replicating() -> (Rig, Session, Process) {
         session.insert("t", 10);
         rig.wait_in_sync();
     }
+    rig.wait_remembered();
     (rig, session, process)
 }
 

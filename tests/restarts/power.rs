@@ -38,6 +38,7 @@ fn lose_tail(remembered: Remembered, followed: bool, tail: impl Fn(&mut Session)
     let process = rig.start(Program::Walbrook);
     session.insert("t", 3);
     rig.wait_in_sync();
+    rig.wait_remembered();
     let kept = fs::metadata(rig.wal()).unwrap().len();
     let database = fs::read(rig.db()).unwrap();
     let copy_state = |from: &str, to: &str| {

@@ -108,11 +108,6 @@ impl Process {
             took: start.elapsed(),
         }
     }
-
-    /// Whether it is running still.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
 }
 
 impl Drop for Process {
