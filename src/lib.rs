@@ -1,7 +1,7 @@
 //! Walbrook: continuous backup of SQLite databases.
 //!
-//! A page travels out `sqlite → database → replica → ltx → storage` and back
-//! `storage → ltx → restore → file`; no room imports one further down its own way.
+//! A page travels out `sqlite → database → replica → ltx → storage` and back `storage → ltx → restore → file`.
+//! Which room may import which is a table, and a test, in `tests/tidy.rs`.
 
 pub mod commands;
 pub mod config;

@@ -108,7 +108,7 @@ fn assert_none(complaints: Vec<String>) {
 }
 
 #[test]
-fn rooms_import_only_what_lies_up_their_way() {
+fn rooms_import_only_what_the_map_allows() {
     let mut complaints = Vec::new();
     for source in sources("src") {
         let Some(room) = source.room() else {

@@ -5,8 +5,6 @@ use std::fmt::{self, Write};
 /// One JSON value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Json {
-    /// A truth value.
-    Bool(bool),
     /// A whole number.
     Number(u64),
     /// A text.
@@ -25,7 +23,6 @@ impl Json {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         match self {
-            Json::Bool(value) => write!(f, "{value}"),
             Json::Number(value) => write!(f, "{value}"),
             Json::Text(text) => write_text(f, text),
             Json::List(items) => write_lines(f, depth, ('[', ']'), items, |f, item| {
@@ -95,7 +92,7 @@ mod tests {
                 ("size", Json::Number(u64::MAX)),
                 ("files", Json::List(Vec::new())),
             ]),
-            Json::Bool(true),
+            Json::Number(1),
         ]);
         assert_eq!(
             json.to_string(),

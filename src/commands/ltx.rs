@@ -71,13 +71,10 @@ pub struct LtxOptions {
 pub fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     let storage = open::storage(&options.source.location()?);
-    let mut files = Vec::new();
-    for level in options
-        .level
-        .map_or_else(|| Level::all().collect(), |level| vec![level])
-    {
-        files.extend(storage.list(level)?);
-    }
+    let files = match options.level {
+        Some(level) => storage.list(level)?,
+        None => storage.list_all()?,
+    };
     match options.json {
         true => writeln!(out, "{}", Json::List(files.iter().map(json).collect()))?,
         false => write!(out, "{}", table(&files))?,

@@ -163,7 +163,7 @@ fn write_help(command: &CommandHelp, out: &mut dyn Write) -> Result<Outcome, Com
     Ok(Outcome::Success)
 }
 
-/// Tells the user on stderr what the configuration says in vain.
+/// Tells the user on stderr which settings have no effect.
 fn print_warnings(warnings: &[Warning]) {
     let mut stderr = io::stderr().lock();
     for warning in warnings {

@@ -129,6 +129,9 @@ pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcom
     super::start_logging(options.log_level.unwrap_or(config.logging.level));
     super::print_warnings(&warnings);
     config.exec = options.exec.or(config.exec);
+    if options.once && config.exec.take().is_some() {
+        log::warn!("`exec` of the configuration is not run with -once");
+    }
     log::info!("walbrook {}", env!("CARGO_PKG_VERSION"));
     let mode = match options.once {
         true => Mode::Once,

@@ -59,7 +59,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         flag(
             "parallelism",
             "N",
-            "Read up to so many files at once (default 8)",
+            "Taken for Litestream's sake: files are read one after the other",
         ),
         switch("f", "Not supported yet"),
         flag("follow-interval", "DURATION", "Not supported yet"),
@@ -141,14 +141,12 @@ pub struct RestoreOptions {
     pub output: PathBuf,
     /// Which state to restore.
     pub target: Target,
-    /// Whether a database that is there already counts as success.
-    pub if_db_not_exists: bool,
+    /// What to do about a database that is there already.
+    pub existing: Existing,
     /// Whether a replica without files counts as success.
     pub if_replica_exists: bool,
     /// Whether only the plan is printed.
     pub dry_run: bool,
-    /// Whether an existing database is replaced.
-    pub force: bool,
     /// Whether output is JSON.
     pub json: bool,
     /// How SQLite checks the result.
@@ -175,11 +173,7 @@ fn restore(
     out: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
     let how = restore::Options {
-        existing: match (options.if_db_not_exists, options.force) {
-            (true, _) => Existing::Keep,
-            (false, true) => Existing::Replace,
-            (false, false) => Existing::Refuse,
-        },
+        existing: options.existing,
         integrity: options.integrity,
         ..restore::Options::default()
     };
@@ -317,6 +311,12 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         return Err(super::not_supported_yet("-follow-interval", "leave it out"));
     }
     let target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
+    let existing = match (arguments.if_db_not_exists, arguments.force) {
+        // With both, as in Litestream, a database that is there is kept.
+        (true, _) => Existing::Keep,
+        (false, true) => Existing::Replace,
+        (false, false) => Existing::Refuse,
+    };
     let integrity = integrity(arguments.integrity_check.as_deref())?;
     check_parallelism(arguments.parallelism.as_deref())?;
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
@@ -340,10 +340,9 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         source,
         output,
         target,
-        if_db_not_exists: arguments.if_db_not_exists,
+        existing,
         if_replica_exists: arguments.if_replica_exists,
         dry_run: arguments.dry_run,
-        force: arguments.force,
         json: arguments.json,
         integrity,
     })

@@ -98,7 +98,7 @@ fn check_pair(
         warnings.push(Warning::at(
             later.placed.replica_position,
             format!(
-                "the replica {} of {} and the replica {} of {} (line {}) lie inside each other; who deletes the \
+                "the replica {} of {} and the replica {} of {} (line {}) lie inside each other; whoever deletes the \
                  outer directory deletes both",
                 second.replica.location,
                 second.path.display(),
@@ -141,7 +141,7 @@ fn check_replica_against(
         warnings.push(Warning::at(
             position,
             format!(
-                "the database {database} lies in the directory of the replica {replica}; who deletes the replica \
+                "the database {database} lies in the directory of the replica {replica}; whoever deletes the replica \
                  deletes the database"
             ),
         ));

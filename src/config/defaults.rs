@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-/// How often changes are sent to the replica: at most this much is lost with the machine.
+/// The least time between two uploads; a change after quiet is sent at once.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the database is looked at for changes.
+/// The least time between two looks at a database that changes all the time.
 pub const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest that changes wait in the WAL before they are written back, while there are any.

@@ -47,7 +47,7 @@ pub struct DatabaseConfig {
     pub meta_path: PathBuf,
     /// Where the changes go.
     pub replica: ReplicaConfig,
-    /// How often the database is looked at, more than zero.
+    /// The least time between two looks at the database, more than zero.
     pub monitor_interval: Duration,
     /// The longest that changes wait in the WAL; zero switches checkpoints by time off.
     pub checkpoint_interval: Duration,
@@ -84,7 +84,7 @@ impl DatabaseConfig {
 pub struct ReplicaConfig {
     /// Where it is.
     pub location: ReplicaLocation,
-    /// How often changes are sent, more than zero.
+    /// The least time between two uploads, more than zero.
     pub sync_interval: Duration,
 }
 

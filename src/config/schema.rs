@@ -30,7 +30,7 @@ enum Meaning {
     Other(&'static str),
     /// As `Other`, and its value is a secret.
     OtherSecret(&'static str),
-    /// Never supported, in Litestream neither.
+    /// Never supported, nor by Litestream.
     Refused(&'static str),
 }
 
@@ -141,7 +141,7 @@ const REPLICA_SETTINGS: &[Key] = &[
     Key {
         name: "age",
         meaning: Meaning::Refused(
-            "age encryption is not supported, in Litestream 0.5 neither; take the key out",
+            "age encryption is not supported, nor is it by Litestream 0.5; take the key out",
         ),
     },
     secret("access-key-id", "s3"),

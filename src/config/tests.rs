@@ -159,7 +159,7 @@ fn no_two_things_share_a_place() {
     );
     let (_, warnings) = read_all(&two("/srv", "/backup/x")).unwrap();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains("who deletes the replica deletes the database"));
+    assert!(warnings[0].contains("whoever deletes the replica deletes the database"));
     assert!(
         error_of(&two("/backup/x", "/srv/.a.db-litestream/r"))
             .contains("where the state of /srv/a.db is kept")

@@ -51,7 +51,7 @@ pub(crate) fn redacted(url: &str) -> String {
     format!("{scheme}://{host_and_path}")
 }
 
-/// Letters and digits in lower case: `minCheckpoint_pages` is nearer to `min-checkpoint-page-count` so.
+/// Letters and digits in lower case: `minCheckpoint_pages` is then nearer to `min-checkpoint-page-count`.
 fn simplified(name: &str) -> Vec<char> {
     name.chars()
         .filter(|c| c.is_alphanumeric())

@@ -66,7 +66,7 @@ struct DatabaseThread {
     setup: Setup,
     mailbox: Mailbox,
     state_file: StateFile,
-    /// Replicated by this thread since its start, for messages.
+    /// The database's path, for messages.
     name: String,
     follower: Option<Follower>,
     destination: Destination,

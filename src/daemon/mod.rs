@@ -217,8 +217,8 @@ impl Conductor {
         match (self.incomplete.is_empty(), child_failure) {
             (false, _) if interrupted => Err(DaemonError::Interrupted(self.incomplete)),
             (false, _) => Err(DaemonError::Incomplete(self.incomplete)),
-            // A child that dies of the signal passed on to it has done what it was told.
             (true, None) => Ok(()),
+            // A child that dies of the signal passed on to it has done what it was told.
             (true, Some(Failure::Killed)) if signalled => Ok(()),
             (true, Some(failure)) => Err(DaemonError::Child(failure.to_string())),
         }

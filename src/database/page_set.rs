@@ -2,11 +2,10 @@
 //!
 //! # Dirty sets
 //!
-//! For each destination, `dirty` holds the pages that have changed since the TXID the storage last confirmed.
-//! To sync is to write those pages, as they are now, into the next LTX file. That is right because such
-//! a file may hold any superset of the changed pages, as long as all of them have the content of one state.
-//! So sets only ever grow by mistake, never shrink: a page leaves the set when a file with it was confirmed,
-//! and comes back when the upload failed.
+//! A dirty set holds the pages that have changed since the TXID the storage last confirmed. To sync is to write
+//! those pages, as they are now, into the next LTX file. That is right because such a file may hold any superset
+//! of the changed pages, as long as all of them have the content of one state. So a mistake may only ever make a
+//! set too large. How pages leave it and come back is told in `replica::destination`.
 
 use crate::sqlite::Changes;
 use crate::units::{PageCount, PageNumber};

@@ -273,4 +273,12 @@ mod tests {
                 .is_of(1_048_602, "file:///a\nb")
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_sealed_text_panics(lines in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?(replica [0-9a-f,-]{0,40}\n)?") {
+            let text = format!("{FIRST_LINE}\n{lines}");
+            let _ = State::parse(&format!("{text}sum {:016x}\n", checksum_of(&text)));
+        }
+    }
 }

@@ -61,8 +61,6 @@ pub enum Class {
     NoSnapshot,
     /// No chain reaches the requested point.
     NotAvailable,
-    /// Requested time outside the range of the replica.
-    TimestampRange,
 }
 
 /// The name in the format.
@@ -96,7 +94,6 @@ impl fmt::Display for Class {
             Class::MissingPage => "missing_page",
             Class::NoSnapshot => "no_snapshot",
             Class::NotAvailable => "not_available",
-            Class::TimestampRange => "timestamp_range",
         })
     }
 }

@@ -56,6 +56,17 @@ pub struct WalSource {
     pub salt2: u32,
 }
 
+impl WalSource {
+    /// That of every file of ours. Litestream goes on reading a WAL where its newest file says it ended, wrongly so
+    /// when others have checkpointed since; of this place it makes nothing, and copies everything.
+    pub const UNREAD: WalSource = WalSource {
+        offset: WAL_HEADER_BYTES,
+        size: 0,
+        salt1: 0,
+        salt2: 0,
+    };
+}
+
 impl Header {
     /// Size of every header in bytes.
     pub const BYTES: usize = 100;
@@ -75,10 +86,7 @@ impl Header {
             timestamp,
             pre_apply: None,
             checksums: false,
-            wal: WalSource {
-                offset: WAL_HEADER_BYTES,
-                ..WalSource::default()
-            },
+            wal: WalSource::UNREAD,
             node_id: 0,
             reserved: [0; 20],
         }

@@ -5,8 +5,8 @@
 //!     ▲                     ▲                              │
 //!     └── storage replaced ─┴────────── failed ────────────┘   what was in flight is dirty again
 //! ```
-//! Changes told at any time go into the dirty set; what is in flight is kept apart until the storage has
-//! confirmed it. So a failed upload costs nothing but time, and the next one has the same TXID and newer content.
+//! Changes told at any time go into the dirty set. What is in flight is kept apart until the storage has confirmed
+//! it, and is dirty again when the upload fails: the next one has the same TXID and newer content.
 
 use std::sync::Arc;
 
@@ -316,8 +316,8 @@ impl Changes for Destination {
     }
 }
 
-/// How a replica starts: one snapshot, and at once a sync of one page from the same view, because both programs
-/// take a level 0 without files for one that has to start at TXID 1 again.
+/// How a replica starts: one snapshot, and at once a sync of one page from the same view, because Litestream
+/// takes a level 0 without files for one that has to start at TXID 1 again.
 fn base(pages: &Arc<PageSet>, created: Timestamp) -> Vec<UploadFile> {
     let mut first_page = PageSet::default();
     first_page.insert(PageNumber::FIRST);

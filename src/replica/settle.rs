@@ -8,11 +8,11 @@ use std::fmt;
 use std::io::Read;
 
 use crate::database::PageSet;
-use crate::ltx::{Header, PageIndex, Tail};
+use crate::ltx::{Header, PageIndex, Tail, WalSource};
 use crate::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
 use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
 
-/// The first read of a page index: covers that of some ten thousand pages.
+/// The first read of a page index: covers that of some 4,000 pages.
 const INDEX_BYTES_ESTIMATE: u64 = 32 << 10;
 
 /// The most files whose indexes are read to learn what a lost tail of the WAL had changed. Beyond that a
@@ -104,10 +104,7 @@ pub fn settle(
     database: Shape,
     remembered: Option<Txid>,
 ) -> Result<Footing, SettleError> {
-    let mut files = Vec::new();
-    for level in Level::all() {
-        files.extend(storage.list(level)?);
-    }
+    let files = storage.list_all()?;
     let Some(newest) = files
         .iter()
         .max_by_key(|file| (file.name.txids.max(), std::cmp::Reverse(file.name.level)))
@@ -146,7 +143,7 @@ pub fn settle(
             database: database.page_size,
         });
     }
-    let foreign = newest.name.level != Level::SYNC || !is_ours(&header);
+    let foreign = newest.name.level != Level::SYNC || header.wal != WalSource::UNREAD;
     let lost_tail = match remembered {
         Some(at) if at == acked => Some(PageSet::default()),
         Some(at) if at < acked => pages_since(storage, &files, at, database)?,
@@ -166,15 +163,6 @@ pub fn settle(
             foreign,
         ),
     })
-}
-
-/// Whether a file is one of ours: Litestream notes where in the WAL its files come from, and would wrongly
-/// go on from there if we did.
-fn is_ours(header: &Header) -> bool {
-    header.wal.offset == 32
-        && header.wal.size == 0
-        && header.wal.salt1 == 0
-        && header.wal.salt2 == 0
 }
 
 /// The TXID that a restore without a target reaches: from the newest snapshot on as far as files join.

@@ -24,9 +24,9 @@ pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
 
 use self::output::{Published, Side};
-use crate::storage::{FileInfo, Storage};
+use crate::storage::Storage;
 use crate::sys::fs::{FileSystem, SystemFiles};
-use crate::units::{Level, Txid};
+use crate::units::Txid;
 
 /// How often a plan is made anew because a file of it was gone when it was to be read.
 const REPLANS_MAX: usize = 3;
@@ -161,21 +161,11 @@ fn finish(
 /// # Errors
 /// When the replica cannot be listed or the target cannot be reached.
 pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreError> {
-    let files = list_all(storage)?;
+    let files = storage.list_all()?;
     if files.is_empty() && storage.holds_litestream_03()? {
         return Err(RestoreError::Litestream03 {
             location: storage.location(),
         });
     }
     Ok(plan(&files, target)?)
-}
-
-/// Lowest level first, since files only ever move up: what retention removes from a level while we list was
-/// merged into the next before, and is found there.
-fn list_all(storage: &dyn Storage) -> Result<Vec<FileInfo>, RestoreError> {
-    let mut files = Vec::new();
-    for level in Level::all() {
-        files.extend(storage.list(level)?);
-    }
-    Ok(files)
 }

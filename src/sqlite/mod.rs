@@ -2,7 +2,7 @@
 //!
 //! # The invariant everything rests on
 //!
-//! While Walbrook runs, at least one [`View`] of the database is held at any moment. A view is a read
+//! While a [`Follower`] lives, at least one [`View`] of the database is held at any moment. A view is a read
 //! transaction, and SQLite represents one by a shared lock on a byte of the `-shm` file (the wal-index):
 //! READ(0) to READ(4), bytes 123 to 127. Next to them lie WRITE (120), CKPT (121), RECOVER (122) and
 //! DMS (128). Two cases:

@@ -212,4 +212,12 @@ mod tests {
             assert_eq!(WalHeader::parse(&damaged), None, "bit {bit}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: [u8; HEADER_BYTES], frame: [u8; FRAME_HEADER_BYTES]) {
+            let _ = WalHeader::parse(&bytes);
+            let _ = FrameHeader::parse(&frame);
+        }
+    }
 }

@@ -189,4 +189,14 @@ mod tests {
         }
         std::fs::remove_file(path).unwrap();
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_sealed_header_panics(content: [u8; HEADER_BYTES]) {
+            let mut bytes = content;
+            bytes[..4].copy_from_slice(&VERSION.to_ne_bytes());
+            seal(&mut bytes);
+            proptest::prop_assert_eq!(WalIndexHeader::parse(&bytes).is_some(), bytes[12] != 0);
+        }
+    }
 }

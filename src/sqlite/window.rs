@@ -108,7 +108,7 @@ impl Map {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: `skip + length` bytes are mapped readable at `base` until drop, which the borrow outlives not.
+        // SAFETY: `skip + length` bytes are mapped readable at `base` until drop, and the slice cannot outlive `self`.
         unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(self.skip), self.length) }
     }
 

@@ -1,5 +1,5 @@
 //! Where replicas are kept. [`Storage`] is the whole contract; a backend is a file or folder of this room, and
-//! the conformance suite holds each of them to these words against a real server.
+//! the conformance suite holds each of them to these words.
 //!
 //! A replica is a tree of immutable LTX files, named by level and TXID range. A file is there complete or not
 //! at all, under its final name; uploads under way are invisible in listings.
@@ -75,6 +75,19 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// When the storage cannot be reached or refuses.
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError>;
+
+    /// The files of all levels. Lowest level first, since files only ever move up: what retention removes from a
+    /// level meanwhile was merged into the next before, and is found there.
+    ///
+    /// # Errors
+    /// As [`Storage::list`].
+    fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
+        let mut files = Vec::new();
+        for level in Level::all() {
+            files.extend(self.list(level)?);
+        }
+        Ok(files)
+    }
 
     /// Reads bytes of a file. A file cut short is [`io::ErrorKind::UnexpectedEof`], at the latest from the reader
     /// when it comes to the cut.

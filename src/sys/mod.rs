@@ -1,5 +1,5 @@
-//! What the world outside gives: files, time, randomness. Behind traits, so that tests can cut the power,
-//! set the clock back and repeat a run.
+//! What the world outside gives: files and clocks, behind traits, so that tests can cut the power and set the
+//! clock back; and names that differ.
 
 pub mod clock;
 pub mod fs;

@@ -3,12 +3,10 @@
 
 mod duration;
 mod page;
-mod size;
 mod timestamp;
 mod txid;
 
-pub use duration::{DurationError, GoDuration, parse_duration};
-pub use page::{PENDING_BYTE, PageCount, PageNumber, PageSize};
-pub use size::{SizeError, parse_size};
+pub use duration::{DurationError, parse_duration};
+pub use page::{PageCount, PageNumber, PageSize};
 pub use timestamp::{Timestamp, TimestampError};
 pub use txid::{Level, Txid, TxidRange};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 /// Offset of the byte SQLite locks on (1 GiB). The page that holds it, the lock page, never has content.
-pub const PENDING_BYTE: u64 = 0x4000_0000;
+const PENDING_BYTE: u64 = 0x4000_0000;
 
 /// Number of a page, counted from 1 as SQLite does.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -63,9 +63,6 @@ impl fmt::Display for PageCount {
 pub struct PageSize(u32);
 
 impl PageSize {
-    /// The largest page SQLite has, in bytes.
-    pub const MAX_BYTES: usize = 65536;
-
     /// A page size of `bytes`; none for a size SQLite does not have.
     pub fn new(bytes: u32) -> Option<PageSize> {
         ((512..=65536).contains(&bytes) && bytes.is_power_of_two()).then_some(PageSize(bytes))
@@ -76,7 +73,7 @@ impl PageSize {
         self.0
     }
 
-    /// The page that holds [`PENDING_BYTE`]: never stored in an LTX file, zeros in a database.
+    /// The page that holds the byte SQLite locks on, at 1 GiB: never stored in an LTX file, zeros in a database.
     pub fn lock_page(self) -> PageNumber {
         let number = (PENDING_BYTE / u64::from(self.0)) as u32 + 1;
         PageNumber::new(number).expect("one more than a quotient is not zero")

@@ -22,10 +22,9 @@ fn a_configured_database() {
         },
         output: PathBuf::from("/x.db"),
         target: Target::Txid(Txid::new(255).unwrap()),
-        if_db_not_exists: false,
+        existing: Existing::Replace,
         if_replica_exists: false,
         dry_run: false,
-        force: true,
         json: true,
         integrity: Integrity::Unchecked,
     };
@@ -54,7 +53,8 @@ fn a_replica() {
     assert_eq!(options.output, PathBuf::from("/-out/y.db"));
     assert_eq!(options.target, Target::Before(Timestamp::from_millis(1000)));
     assert_eq!(options.integrity, Integrity::Full);
-    assert!(options.if_db_not_exists && options.if_replica_exists && options.dry_run);
+    assert_eq!(options.existing, Existing::Keep);
+    assert!(options.if_replica_exists && options.dry_run);
 }
 
 #[test]

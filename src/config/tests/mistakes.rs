@@ -162,7 +162,7 @@ fn wrong_settings_are_answered_word_for_word() {
         ),
         (
             with("", "", "age: {identities: [AGE-SECRET-KEY-1]}"),
-            "line 7, column 7: dbs[0].replica.age: age encryption is not supported, in Litestream 0.5 neither; take the \
+            "line 7, column 7: dbs[0].replica.age: age encryption is not supported, nor is it by Litestream 0.5; take the \
              key out",
         ),
         (

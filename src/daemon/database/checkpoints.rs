@@ -65,6 +65,8 @@ impl DatabaseThread {
         let follower = self.follower.as_ref()?;
         let frames = follower.frames().0;
         let far_too_long = config.truncate_pages.is_some_and(|limit| frames >= limit);
+        // A WAL without bound is the greater harm: Litestream, should it come back, may then take the new WAL for
+        // a continuation of the old one.
         if !self.destination.allows_checkpoints() && !far_too_long {
             return None;
         }

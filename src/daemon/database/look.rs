@@ -172,6 +172,7 @@ impl DatabaseThread {
             return;
         };
         let files = Arc::clone(follower.files());
+        // No view is held from here until `start`. What happens meanwhile does not matter: every page is sent.
         drop(follower);
         let mut news = PageSet::default();
         match Follower::start(files, None, &mut news) {

@@ -4,13 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use walbrook::config::{Config, ReplicaLocation};
-use walbrook::units::{Timestamp, parse_duration, parse_size};
+use walbrook::units::{Timestamp, parse_duration};
 
 fuzz_target!(|text: &str| {
     let _ = Config::from_text(text, false);
     let _ = ReplicaLocation::parse_url(text);
     let _ = parse_duration(text);
-    let _ = parse_size(text);
     if let Ok(time) = Timestamp::parse(text) {
         assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
     }
