@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(
             json.to_string(),
             "[\n  {\n    \"path\": \"/a \\\"b\\\"\\\\\\n\\u0001ä\",\n    \"size\": 18446744073709551615,\n    \
-             \"files\": []\n  },\n  true\n]"
+             \"files\": []\n  },\n  1\n]"
         );
     }
 }

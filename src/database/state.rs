@@ -276,8 +276,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_sealed_text_panics(lines in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?(replica [0-9a-f,-]{0,40}\n)?") {
-            let text = format!("{FIRST_LINE}\n{lines}");
+        fn no_sealed_text_panics(
+            wal in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?",
+            replica in "(replica 0{15}[0-9a-f] [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
+        ) {
+            let text = format!("{FIRST_LINE}\n{wal}{replica}");
             let _ = State::parse(&format!("{text}sum {:016x}\n", checksum_of(&text)));
         }
     }
