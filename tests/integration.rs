@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod conformance;
+mod interchange;
 mod ltx;
+mod restarts;
 mod restore;
 mod support;

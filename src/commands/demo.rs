@@ -15,7 +15,6 @@ use rusqlite::Connection;
 
 use super::flags::Flag;
 use super::{CommandError, CommandHelp, Outcome};
-use crate::sys::fs::{FileSystem, SystemFiles};
 use crate::sys::random;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -99,11 +98,7 @@ impl Drop for Scratch {
 }
 
 fn show(scratch: &Path, out: &mut dyn Write) -> Result<Outcome, CommandError> {
-    let (database, replica, lost) = (
-        scratch.join("app.db"),
-        scratch.join("replica"),
-        scratch.join("lost.db"),
-    );
+    let (database, replica) = (scratch.join("app.db"), scratch.join("replica"));
     let url = format!("file://{}", replica.display());
     let own = std::env::current_exe()
         .map_err(|error| CommandError::new(format!("cannot find the program itself: {error}")))?;
@@ -145,14 +140,10 @@ fn show(scratch: &Path, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     };
     settle("PRAGMA wal_checkpoint(TRUNCATE)")?;
     drop(connection);
-    SystemFiles
-        .rename(&database, &lost)
-        .map_err(|error| failed("move away", &database, &error))?;
-    writeln!(
-        out,
-        "\n3. The database is lost (moved to {}). Restoring it:\n",
-        lost.display()
-    )?;
+    let bytes = |path: &Path| fs::read(path).map_err(|error| failed("read", path, &error));
+    let before = bytes(&database)?;
+    fs::remove_file(&database).map_err(|error| failed("delete", &database, &error))?;
+    writeln!(out, "\n3. The database is lost: deleted. Restoring it:\n")?;
     out.flush()?;
     let restored = start(
         Command::new(&own)
@@ -162,8 +153,7 @@ fn show(scratch: &Path, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     );
     restored?.wait("walbrook restore")?;
 
-    let bytes = |path: &Path| fs::read(path).map_err(|error| failed("read", path, &error));
-    let (before, after) = (bytes(&lost)?, bytes(&database)?);
+    let after = bytes(&database)?;
     if before != after {
         return Err(CommandError::new(format!(
             "the restored database differs from the lost one ({} and {} bytes); please report this",

@@ -183,8 +183,13 @@ fn restore(
         integrity: options.integrity,
         ..restore::Options::default()
     };
+    // A link stays one: the file it leads to is replaced.
+    let output = options
+        .output
+        .canonicalize()
+        .unwrap_or_else(|_| options.output.clone());
     let mut progress = ProgressLine::new();
-    let result = restore::restore(storage, options.target, &options.output, &how, &mut |at| {
+    let result = restore::restore(storage, options.target, &output, &how, &mut |at| {
         progress.show(at);
     });
     progress.clear();

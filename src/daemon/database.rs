@@ -292,7 +292,10 @@ impl DatabaseThread {
     }
 
     fn trouble_with_database(&mut self, error: &SqliteError, now: Instant) {
-        let passing = error.is_passing();
+        // What an upload still reads from keeps the same files open.
+        let still_lent =
+            matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.lent_view().is_some();
+        let passing = error.is_passing() || still_lent;
         self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
         if matches!(error, SqliteError::Lost { .. }) {
             log::warn!("{error}");

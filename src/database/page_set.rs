@@ -158,7 +158,8 @@ mod tests {
             }
             set.union(&other);
             model.extend(&others);
-            prop_assert_eq!(set.iter().map(PageNumber::value).collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
+            let pages: Vec<u32> = set.iter().map(PageNumber::value).collect();
+            prop_assert_eq!(pages, model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(set.len(), model.len() as u64);
             prop_assert_eq!(set.is_empty(), model.is_empty());
             for number in 1..=800 {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 04 22 4D 18                magic
-//! FLG                        version 01 | independent | block checksums | content size | content checksum | 0 | dictionary
+//! FLG                        version 01, independent, block checksums, content size, content checksum, 0, dictionary
 //! BD                         0 | largest block, 4 (64 KiB) to 7 (4 MiB) | 0000
 //! content size u64           with its flag; must be the page size
 //! descriptor checksum u8     second byte of XXH32 from FLG to here

@@ -96,8 +96,7 @@ pub fn restore(
     let mut replans = 0;
     let (plan, side) = loop {
         let plan = plan_from(storage, target)?;
-        let begin = |size| Side::create(&*options.files, output, size);
-        match apply::apply(&plan, storage, begin, &options.pauses, progress) {
+        match build(&plan, storage, output, options, progress) {
             Err(error) if error.is_gone() && replans < REPLANS_MAX => {
                 replans += 1;
                 log::info!("{error}: retention removed it? planning anew");
@@ -105,6 +104,45 @@ pub fn restore(
             side => break (plan, side?),
         }
     };
+    finish(side, &plan, options, start)
+}
+
+/// Carries out a plan made before, as [`restore`] does.
+///
+/// # Errors
+/// See [`RestoreError`]: the output is then what it was before.
+pub fn run(
+    plan: &Plan,
+    storage: &dyn Storage,
+    output: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RestoreError> {
+    let start = Instant::now();
+    if !output::check(&*options.files, output, options.existing)? {
+        return Ok(Outcome::KeptExisting);
+    }
+    let side = build(plan, storage, output, options, progress)?;
+    finish(side, plan, options, start)
+}
+
+fn build<'a>(
+    plan: &Plan,
+    storage: &dyn Storage,
+    output: &Path,
+    options: &'a Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Side<'a>, RestoreError> {
+    let begin = |size| Side::create(&*options.files, output, size);
+    apply::apply(plan, storage, begin, &options.pauses, progress)
+}
+
+fn finish(
+    side: Side<'_>,
+    plan: &Plan,
+    options: &Options,
+    start: Instant,
+) -> Result<Outcome, RestoreError> {
     integrity::check(side.path(), options.integrity)
         .map_err(|finding| RestoreError::Integrity { finding })?;
     Ok(match side.publish(options.existing)? {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::RestoreError;
-use crate::sys::fs::{FileSystem, OpenFile, parent, publish};
+use crate::sys::fs::{FileSystem, OpenFile, Status, parent, publish};
 use crate::sys::temporary;
 
 /// What SQLite keeps beside a database.
@@ -133,37 +133,41 @@ impl<'a> Side<'a> {
 
     /// Gives it the name of the output, looking once more at what is there: it may have come in the meantime.
     pub(super) fn publish(mut self, existing: Existing) -> Result<Published, RestoreError> {
-        self.write(|file| file.sync())?;
         if !check(self.fs, &self.output, existing)? {
             return Ok(Published::KeptExisting);
         }
-        let failed = |error| RestoreError::io("replace", &self.output, error);
+        let failed = |path: &Path, error| RestoreError::io("replace", path, error);
         if let Some(old) = status(self.fs, &self.output)? {
             let given = self.fs.set_owner(&self.path, old.owner);
-            given.map_err(failed)?;
+            given.map_err(|error| failed(&self.output, error))?;
         }
-        self.remove_sidecars().map_err(failed)?;
+        self.remove_sidecars()?;
         let file = self.file.take().expect("open until published");
-        publish(self.fs, file, &self.path, &self.output).map_err(failed)?;
+        publish(self.fs, file, &self.path, &self.output)
+            .map_err(|error| failed(&self.output, error))?;
         Ok(Published::New)
     }
 
     /// Removes what belonged to the old database: before the rename and durably, because SQLite would replay an
-    /// old -wal or -journal over the new database and destroy it; and not before the new one is synced, because
-    /// from here until the rename the old database lacks what only its -wal held.
-    fn remove_sidecars(&self) -> io::Result<()> {
-        let mut removed = false;
+    /// old -wal or -journal over the new database and destroy it; and not before the new one is durable under its
+    /// temporary name, because from here until the rename the old one lacks what only its -wal held.
+    fn remove_sidecars(&mut self) -> Result<(), RestoreError> {
+        let mut old = Vec::new();
         for sidecar in sidecars(&self.output) {
-            match self.fs.remove(&sidecar) {
-                Ok(()) => removed = true,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-                Err(error) => return Err(error),
+            if status(self.fs, &sidecar)?.is_some() {
+                old.push(sidecar);
             }
         }
-        match removed {
-            true => self.fs.sync_directory(parent(&self.output)),
-            false => Ok(()),
+        if old.is_empty() {
+            return Ok(());
         }
+        self.write(|file| file.sync())?;
+        let directory = parent(&self.output);
+        let removed = self.fs.sync_directory(directory).and_then(|()| {
+            old.iter().try_for_each(|sidecar| self.fs.remove(sidecar))?;
+            self.fs.sync_directory(directory)
+        });
+        removed.map_err(|error| RestoreError::io("replace", &self.output, error))
     }
 
     /// Removes what restores to this output left that were killed long ago.
@@ -211,10 +215,7 @@ fn sidecars(output: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn status(
-    fs: &dyn FileSystem,
-    path: &Path,
-) -> Result<Option<crate::sys::fs::Status>, RestoreError> {
+fn status(fs: &dyn FileSystem, path: &Path) -> Result<Option<Status>, RestoreError> {
     match fs.status(path) {
         Ok(status) => Ok(Some(status)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

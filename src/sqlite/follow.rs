@@ -10,7 +10,7 @@ use super::files::DatabaseFiles;
 use super::frames::{FrameMap, FrameReader, lost};
 use super::view::{Pin, View, shape};
 use super::window::Access;
-use super::{Changes, FrameNumber, SqliteError, WalPosition};
+use super::{Changes, FrameNumber, Salts, SqliteError, WalPosition};
 
 /// How a start relates to what was known before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +55,8 @@ impl Follower {
         let mut frames = FrameMap::default();
         let resume = match remembered {
             None => Resume::Gap("no position is remembered"),
+            // What recovering an empty WAL leaves: any number of WALs may have come and gone in between.
+            Some(at) if at.salts == Salts::ZERO => Resume::Gap("the remembered WAL was empty"),
             Some(at) if at.salts != end.salts => Resume::Gap("the WAL is another one"),
             Some(at) if at.frame > end.frame => Resume::Gap("the WAL has lost its tail"),
             // A WAL without new frames needs no reading.

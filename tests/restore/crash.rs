@@ -30,6 +30,10 @@ fn the_output_is_the_old_database_or_the_new_one() {
                     assert!(!stale, "{n}: SQLite would replay it over the new database");
                 }
                 assert!(is_new || n < files.operations());
+                if old && !is_new && image.read(WAL).is_none() {
+                    let whole = |path| image.read(path) == Some(&expected());
+                    assert!(image.paths().any(whole), "{n}: neither is there in full");
+                }
                 seen_both.0 |= is_new;
                 seen_both.1 |= !is_new;
             }

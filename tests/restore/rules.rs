@@ -161,6 +161,34 @@ fn a_database_larger_than_the_disk_is_refused_at_once() {
 }
 
 #[test]
+fn what_a_killed_restore_left_is_removed_in_time() {
+    let scratch = Scratch::new();
+    let numbers = "walbrook-00000000000000aa-00000000000000bb.tmp";
+    let hour = Duration::from_secs(3601);
+    for (left, age) in [
+        ("app.db", hour),
+        ("app.db2", Duration::ZERO),
+        ("other.db", hour),
+    ] {
+        let file = fs::File::create(scratch.path().join(format!("{left}.{numbers}"))).unwrap();
+        file.set_modified(std::time::SystemTime::now() - age)
+            .unwrap();
+    }
+    run(&small(), &scratch.path().join("app.db"), Existing::Refuse).unwrap();
+    let left = fs::read_dir(scratch.path()).unwrap();
+    let mut left: Vec<_> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let expected = [
+        "app.db".to_owned(),
+        format!("app.db2.{numbers}"),
+        format!("other.db.{numbers}"),
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
 fn replicas_of_litestream_03_are_named_as_such() {
     let scratch = Scratch::new();
     let root = scratch.path().join("replica");

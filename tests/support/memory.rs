@@ -15,6 +15,8 @@ pub(crate) struct Memory(Mutex<Replica>);
 #[derive(Default)]
 struct Replica {
     files: BTreeMap<FileName, (Timestamp, Vec<u8>)>,
+    /// Times of files that were replaced or removed.
+    times: BTreeMap<FileName, Timestamp>,
     faults: Vec<Fault>,
     reads: Vec<(FileName, ByteRange)>,
 }
@@ -51,17 +53,15 @@ impl Memory {
         self.replica().reads.clone()
     }
 
-    /// Replaces the content of a file; without any, removes it.
+    /// Replaces the content of a file, which keeps its time; without any, the file is gone until it is set again.
     pub(crate) fn set(&self, name: FileName, bytes: Option<Vec<u8>>) {
-        let files = &mut self.replica().files;
-        match bytes {
-            Some(bytes) => {
-                let time = files
-                    .get(&name)
-                    .map_or(Timestamp::from_millis(0), |file| file.0);
-                files.insert(name, (time, bytes));
-            }
-            None => drop(files.remove(&name)),
+        let mut replica = self.replica();
+        if let Some((time, _)) = replica.files.remove(&name) {
+            replica.times.insert(name, time);
+        }
+        if let Some(bytes) = bytes {
+            let time = replica.times[&name];
+            replica.files.insert(name, (time, bytes));
         }
     }
 

@@ -1,5 +1,8 @@
 //! What several tests use.
 
+pub(crate) mod application;
 pub(crate) mod crash;
 pub(crate) mod memory;
+pub(crate) mod process;
+pub(crate) mod rig;
 pub(crate) mod scratch;

@@ -10,7 +10,20 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// A new empty one.
     pub(crate) fn new() -> Scratch {
-        let path = std::env::temp_dir().join(format!("walbrook-test-{:016x}", unique()));
+        Scratch::within(&std::env::temp_dir())
+    }
+
+    /// A new empty one, in memory where the machine has such a place: for many small files.
+    pub(crate) fn in_memory() -> Scratch {
+        let memory = Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Scratch::within(memory),
+            false => Scratch::new(),
+        }
+    }
+
+    fn within(directory: &Path) -> Scratch {
+        let path = directory.join(format!("walbrook-test-{:016x}", unique()));
         std::fs::create_dir(&path).unwrap();
         Scratch(path)
     }

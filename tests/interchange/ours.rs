@@ -1,0 +1,95 @@
+//! Litestream restores what we write.
+
+use crate::support::application::Session;
+use crate::support::process::eventually;
+use crate::support::rig::{Program, Rig, Settings, Sum};
+
+/// A database's life: growing, changing in place, shrinking, growing again.
+const LIFE: [&str; 12] = [
+    "INSERT INTO t(v) VALUES('first')",
+    "INSERT INTO t(v) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 60)
+     SELECT hex(randomblob(3000)) FROM n",
+    "UPDATE t SET v = hex(randomblob(100)) WHERE id % 7 = 0",
+    "CREATE INDEX t_v ON t(substr(v, 1, 20))",
+    "DELETE FROM t WHERE id % 3 = 0",
+    "PRAGMA incremental_vacuum(20)",
+    "INSERT INTO t(v) VALUES(zeroblob(90000))",
+    "DELETE FROM t WHERE id > 10",
+    "VACUUM",
+    "INSERT INTO t(v) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 20)
+     SELECT hex(randomblob(5000)) FROM n",
+    "PRAGMA wal_checkpoint(PASSIVE)",
+    "UPDATE t SET v = v || '!'",
+];
+
+fn create(rig: &Rig, page_size: u32, auto_vacuum: u32) -> Session {
+    let mut session = Session::open(&rig.db());
+    session.sql(&format!("PRAGMA page_size = {page_size}"));
+    session.sql(&format!("PRAGMA auto_vacuum = {auto_vacuum}"));
+    session.sql("PRAGMA journal_mode = wal");
+    session.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
+    session
+}
+
+/// Lives through [`LIFE`] while we replicate, and compares every TXID.
+fn every_txid_is_restored_alike(page_size: u32, auto_vacuum: u32) {
+    let rig = Rig::new();
+    let mut session = create(&rig, page_size, auto_vacuum);
+    let settings = Settings {
+        replica: "sync-interval: 10ms".to_string(),
+        database: "monitor-interval: 10ms".to_string(),
+        ..Settings::default()
+    };
+    let walbrook = rig.start_with(Program::Walbrook, &settings);
+    let mut states: Vec<(u64, Sum)> = Vec::new();
+    for statement in LIFE {
+        session.sql(statement);
+        let source = rig.source_sum();
+        let txid = eventually(
+            || match rig.restored_sum(Program::Walbrook, None)? == source {
+                true => Ok(rig.newest()),
+                false => Err(format!("not yet restorable: {statement}")),
+            },
+        );
+        states.push((txid, source));
+    }
+    walbrook.stop().well();
+    rig.assert_in_sync();
+
+    let txids = rig.txids();
+    let expected: Vec<u64> = (1..=rig.newest()).collect();
+    assert_eq!(txids, expected, "every TXID is some file's last");
+    for txid in txids {
+        let ours = rig.restored_sum(Program::Walbrook, Some(txid)).unwrap();
+        let theirs = rig.restored_sum(Program::Litestream17, Some(txid)).unwrap();
+        assert_eq!(ours, theirs, "at {txid}");
+        if let Some((_, source)) = states.iter().rev().find(|(at, _)| *at == txid) {
+            assert_eq!(ours, *source, "at {txid}");
+        }
+    }
+}
+
+#[test]
+fn pages_of_512_bytes_are_restored_at_every_txid() {
+    every_txid_is_restored_alike(512, 0);
+}
+
+#[test]
+fn pages_of_4096_bytes_are_restored_at_every_txid() {
+    every_txid_is_restored_alike(4096, 0);
+}
+
+#[test]
+fn pages_of_65536_bytes_are_restored_at_every_txid() {
+    every_txid_is_restored_alike(65536, 2);
+}
+
+#[test]
+fn a_database_that_shrinks_by_itself_is_restored_at_every_txid() {
+    every_txid_is_restored_alike(4096, 1);
+}
+
+#[test]
+fn a_database_that_shrinks_when_asked_is_restored_at_every_txid() {
+    every_txid_is_restored_alike(512, 2);
+}

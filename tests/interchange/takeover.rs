@@ -1,0 +1,129 @@
+//! One program takes over from the other on a database that is being written to, and back, and again.
+
+use super::LEVELS;
+use crate::support::application::Load;
+use crate::support::process::{Process, eventually};
+use crate::support::rig::{Program, Rig, Settings};
+
+/// How one program ends before the next one starts.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Stopped,
+    Killed,
+}
+
+/// What becomes of what the programs remember about the database.
+#[derive(Clone, Copy, Debug)]
+enum Memory {
+    Kept,
+    Deleted,
+}
+
+const RELAY: [Program; 4] = [
+    Program::Litestream17,
+    Program::Walbrook,
+    Program::Litestream17,
+    Program::Walbrook,
+];
+
+/// Hands the database on from program to program. Each is ended twice: with the application still, to compare
+/// its replica with the database byte for byte, and then in the middle of writes.
+fn relay(programs: [Program; 4], end: End, memory: Memory, litestreams: &Settings) {
+    let rig = Rig::new();
+    let ours = Settings::default();
+    let mut load = Load::start(&rig.db(), 60);
+    load.pause();
+    crate::support::rig::sqlite(&rig.db(), "PRAGMA journal_mode = wal");
+    for (leg, program) in programs.into_iter().enumerate() {
+        let settings = match program {
+            Program::Walbrook => &ours,
+            _ => litestreams,
+        };
+        load.go();
+        let process = rig.start_with(program, settings);
+        wait_until_replicating(&rig, &process, program);
+        load.wait_for(40);
+        finish(process, end);
+        // The same program again: what was written in between must not be lost either.
+        let process = rig.start_with(program, settings);
+        wait_until_replicating(&rig, &process, program);
+        load.wait_for(20);
+        load.pause();
+        if let End::Killed = end {
+            eventually(|| {
+                let (source, restored) = (
+                    rig.source_sum(),
+                    rig.restored_sum(Program::Litestream17, None)?,
+                );
+                match source == restored {
+                    true => Ok(()),
+                    false => Err(format!("leg {leg}: {restored:?} is not {source:?}")),
+                }
+            });
+        }
+        finish(process, end);
+        println!("leg {leg}, {program:?}: TXID {}", rig.newest());
+        rig.assert_in_sync();
+        for restorer in Program::RESTORERS {
+            load.losses(&rig.restore(restorer)).none();
+        }
+        if let Memory::Deleted = memory {
+            rig.forget();
+        }
+    }
+    let log = std::fs::read_to_string(rig.log(Program::Litestream17)).unwrap();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// Waits until a new TXID has come.
+fn wait_until_replicating(rig: &Rig, process: &Process, program: Program) {
+    let before = rig.newest();
+    eventually(|| match rig.newest() > before {
+        true => Ok(()),
+        false => Err(format!("{program:?} does not go on:\n{}", process.log())),
+    });
+}
+
+fn finish(process: Process, end: End) {
+    match end {
+        End::Stopped => drop(process.stop().well()),
+        End::Killed => process.kill(),
+    }
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro() {
+    relay(RELAY, End::Stopped, Memory::Kept, &Settings::default());
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_by_kills() {
+    relay(RELAY, End::Killed, Memory::Kept, &Settings::default());
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_without_local_state() {
+    relay(RELAY, End::Stopped, Memory::Deleted, &Settings::default());
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_by_kills_without_local_state() {
+    relay(RELAY, End::Killed, Memory::Deleted, &Settings::default());
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_with_levels() {
+    relay(RELAY, End::Stopped, Memory::Kept, &Settings::global(LEVELS));
+}
+
+#[test]
+fn a_database_of_an_older_litestream_is_handed_on() {
+    let programs = [
+        Program::Litestream15,
+        Program::Walbrook,
+        Program::Litestream17,
+        Program::Walbrook,
+    ];
+    relay(programs, End::Killed, Memory::Kept, &Settings::default());
+}

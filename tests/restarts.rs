@@ -1,0 +1,1 @@
+//! Stops, crashes and accidents: what a restore gives afterwards.
