@@ -8,3 +8,4 @@ mod ltx;
 mod restarts;
 mod restore;
 mod support;
+mod torture;
