@@ -5,6 +5,7 @@
 mod conformance;
 mod interchange;
 mod ltx;
+mod power;
 mod restarts;
 mod restore;
 mod support;

@@ -3,6 +3,7 @@
 pub(crate) mod application;
 pub(crate) mod chance;
 pub(crate) mod crash;
+pub(crate) mod disk;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod rig;

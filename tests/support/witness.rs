@@ -38,6 +38,12 @@ impl Witness {
         self
     }
 
+    /// Tells those started from now on something else.
+    pub(crate) fn order_again(&mut self, name: &'static str, value: &'static str) {
+        self.orders.retain(|order| order.0 != name);
+        self.orders.push((name, value));
+    }
+
     /// Starts a writer, which stops by itself after some minutes, or when it is told.
     pub(crate) fn writer(&self, chance: &mut Chance) -> Process {
         let seed = chance.below(1 << 32);
@@ -64,6 +70,13 @@ impl Witness {
         let last = states.lines().last().unwrap();
         let (number, sum) = last.split_once(' ').unwrap();
         (number.parse().unwrap(), sum.to_string())
+    }
+
+    /// The highest number of a commit noted.
+    pub(crate) fn newest(&self) -> u64 {
+        let states = self.states();
+        let number = |line: &str| line.split(' ').next()?.parse().ok();
+        states.lines().filter_map(number).max().unwrap_or(0)
     }
 
     /// Waits until the state that the file `restored` holds has been noted, and gives the number of its commit.
