@@ -6,6 +6,7 @@ mod conformance;
 mod interchange;
 mod ltx;
 mod power;
+mod replica;
 mod restarts;
 mod restore;
 mod support;

@@ -78,7 +78,10 @@ fn sources(top: &str) -> Vec<Source> {
         for entry in fs::read_dir(directory).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
-                directories.push(path);
+                // Where `cargo fuzz` builds.
+                if !path.ends_with("fuzz/target") {
+                    directories.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let relative = path.strip_prefix(root).unwrap();
                 found.push(Source {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
@@ -19,6 +20,8 @@ pub(super) struct Watcher {
     inotify: OwnedFd,
     /// Whom to tell, by watch descriptor. Watches of one file, and only those, share a descriptor.
     waiting: Mutex<HashMap<i32, Sender<Event>>>,
+    /// The thread has given up.
+    broken: AtomicBool,
 }
 
 impl Watcher {
@@ -27,6 +30,7 @@ impl Watcher {
         let watcher = Arc::new(Watcher {
             inotify: inotify::init(CreateFlags::CLOEXEC)?,
             waiting: Mutex::default(),
+            broken: AtomicBool::new(false),
         });
         let watching = Arc::clone(&watcher);
         super::spawn("watch", move || watching.run())?;
@@ -40,6 +44,9 @@ impl Watcher {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONESHOT;
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         // Locked first: an event may come before the call returns.
         let mut waiting = self.waiting();
         let watch = inotify::add_watch(&self.inotify, file, flags)?;
@@ -52,11 +59,7 @@ impl Watcher {
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         loop {
             match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    for (_, events) in self.waiting().drain() {
-                        let _ = events.send(Event::Changed);
-                    }
-                }
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => self.wake_all(),
                 // The end of a watch, which its one event came before.
                 Ok(event) if event.events().contains(ReadFlags::IGNORED) => {}
                 Ok(event) => {
@@ -70,9 +73,17 @@ impl Watcher {
                     log::error!(
                         "cannot watch files any more: {error}; changes are found by polling"
                     );
+                    self.broken.store(true, Ordering::Relaxed);
+                    self.wake_all();
                     return;
                 }
             }
+        }
+    }
+
+    fn wake_all(&self) {
+        for (_, events) in self.waiting().drain() {
+            let _ = events.send(Event::Changed);
         }
     }
 

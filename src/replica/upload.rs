@@ -3,12 +3,17 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::database::PageSet;
 use crate::ltx::{Encoder, Header};
 use crate::sqlite::View;
 use crate::storage::{Content, FileName, Storage, StorageError};
 use crate::units::{Level, Timestamp, TxidRange};
+
+/// A long upload says how far it is so often, looking at the clock every so many pages.
+const REPORT_AFTER: Duration = Duration::from_secs(30);
+const REPORT_PAGES: u32 = 256;
 
 /// A view lent to an upload. It can be called back while the upload hangs, since a view keeps the WAL from
 /// starting over.
@@ -139,6 +144,7 @@ impl Content for FileContent<'_> {
         let lock_page = header.page_size.lock_page();
         let mut content = vec![0; header.page_size.bytes() as usize];
         let mut encoder = Encoder::new(out, &header)?;
+        let mut report = Instant::now() + REPORT_AFTER;
         for page in self.file.pages.iter() {
             if !header.commit.holds(page) {
                 break;
@@ -149,6 +155,14 @@ impl Content for FileContent<'_> {
             let read = |view: &View| view.read_page(page, &mut content).map_err(io::Error::other);
             self.upload.view.with(read)?;
             encoder.page(page, &content)?;
+            if page.value().is_multiple_of(REPORT_PAGES) && Instant::now() >= report {
+                report += REPORT_AFTER;
+                log::info!(
+                    "writing {}: at page {page} of {}",
+                    self.file.name,
+                    header.commit
+                );
+            }
         }
         encoder.finish()?;
         Ok(())

@@ -1,7 +1,7 @@
 //! Wall-clock and monotonic time. Decisions about order and waiting use the monotonic clock alone; the wall
 //! clock only labels files, since a small board may boot in 1970 and be set right later.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::units::Timestamp;
@@ -36,42 +36,38 @@ impl Clock for SystemClock {
 /// A clock that stands still until a test moves it. Both of its times move together, except that
 /// [`ManualClock::set`] sets the wall clock alone, as somebody correcting it would.
 #[derive(Debug)]
-pub struct ManualClock {
-    start: Instant,
-    elapsed_ms: AtomicI64,
-    wall_ms: AtomicI64,
-}
+pub struct ManualClock(Mutex<(Instant, Timestamp)>);
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> ManualClock {
-        ManualClock {
-            start: Instant::now(),
-            elapsed_ms: AtomicI64::new(0),
-            wall_ms: AtomicI64::new(now.millis()),
-        }
+        ManualClock(Mutex::new((Instant::now(), now)))
     }
 
     /// Lets `time` pass.
     pub fn advance(&self, time: Duration) {
         let ms = i64::try_from(time.as_millis()).expect("a test waits less than an age");
-        self.elapsed_ms.fetch_add(ms, Ordering::SeqCst);
-        self.wall_ms.fetch_add(ms, Ordering::SeqCst);
+        let (instant, wall) = &mut *self.times();
+        *instant += time;
+        *wall = Timestamp::from_millis(wall.millis() + ms);
     }
 
     /// Sets the wall clock, backwards too.
     pub fn set(&self, now: Timestamp) {
-        self.wall_ms.store(now.millis(), Ordering::SeqCst);
+        self.times().1 = now;
+    }
+
+    fn times(&self) -> MutexGuard<'_, (Instant, Timestamp)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.wall_ms.load(Ordering::SeqCst))
+        self.times().1
     }
 
     fn instant(&self) -> Instant {
-        let elapsed = self.elapsed_ms.load(Ordering::SeqCst);
-        self.start + Duration::from_millis(elapsed.unsigned_abs())
+        self.times().0
     }
 }

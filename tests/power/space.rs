@@ -66,7 +66,7 @@ fn a_full_disk_for_the_state_costs_a_warning_and_a_full_copy() {
     wait_until("sent", || rig.newest() > before);
     let log = process.stop().well().log;
     assert!(
-        log.contains("sending every page, since nothing is remembered"),
+        log.contains("sending every page, since no position is remembered"),
         "{log}"
     );
     assert_eq!(rig.newest(), before + 1);

@@ -1,0 +1,176 @@
+//! Looking at the database: opens it, slides to its newest state, and copes when it is gone or another one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{CONTENTION_POLL, DatabaseThread, SAFETY_POLL};
+use crate::database::PageSet;
+use crate::replica::Destination;
+use crate::sqlite::{DatabaseFiles, Follower, OpenOptions, Resume, SqliteError};
+
+/// The longest pause between attempts to open a database.
+const OPEN_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+impl DatabaseThread {
+    /// Finds out what has changed, opening the database first if need be.
+    pub(super) fn look(&mut self, now: Instant) {
+        self.timers.changed = false;
+        self.timers.looked = now;
+        self.timers.look_at = now + SAFETY_POLL;
+        let outcome = match self.follower {
+            Some(_) => self.advance(now),
+            None => self.open(),
+        };
+        match outcome {
+            Ok(()) => {
+                self.looked_since_stop = self.stop.is_some();
+                self.absent = false;
+                if let Some(time) = self.trouble.database.settle(now) {
+                    log::info!("{}: works again after {} s", self.name, time.as_secs());
+                }
+            }
+            Err(error) => self.trouble_with_database(&error, now),
+        }
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<(), SqliteError> {
+        let watched = self.watch();
+        let Some(follower) = &mut self.follower else {
+            return Ok(());
+        };
+        let advanced = follower.advance(&mut self.destination);
+        self.timers.unwritten_since = match follower.at_rest() {
+            true => None,
+            false => self.timers.unwritten_since.or(Some(now)),
+        };
+        let commits = follower.commits();
+        self.note_commits(commits, now);
+        if !watched {
+            self.timers.look_at = now + self.setup.config.monitor_interval;
+        }
+        advanced
+    }
+
+    pub(super) fn note_commits(&mut self, commits: u64, now: Instant) {
+        if self.timers.commits != commits {
+            self.timers.commits = commits;
+            self.timers.last_commit = now;
+            self.timers.truncated = false;
+        }
+    }
+
+    /// Has the next change reported. False where that is not to be had.
+    fn watch(&self) -> bool {
+        let (Some(watcher), Some(follower)) = (&self.setup.watcher, &self.follower) else {
+            return false;
+        };
+        let files = follower.files();
+        [files.wal_path(), files.path()]
+            .into_iter()
+            .all(|path| watcher.watch_once(path, &self.mailbox.entrance).is_ok())
+    }
+
+    /// Opens the database, and goes on from what is remembered if the WAL still allows it.
+    fn open(&mut self) -> Result<(), SqliteError> {
+        let config = &self.setup.config;
+        let options = OpenOptions {
+            patience: config.busy_timeout,
+        };
+        let files = DatabaseFiles::open(&config.path, options)?;
+        let first_time = !self.opened;
+        let location = self.setup.storage.location();
+        let remembered = match first_time {
+            true => self
+                .state_file
+                .load()
+                .filter(|state| state.is_of(&location)),
+            false => None,
+        };
+        let position = remembered.as_ref().map(|state| state.position);
+        let mut news = PageSet::default();
+        let (follower, resume) = Follower::start(files, position, &mut news)?;
+        if first_time {
+            let known = match (remembered, resume) {
+                (Some(mut state), Resume::Continued) => {
+                    state.destination.dirty.union(&news);
+                    Ok(state.destination)
+                }
+                (_, Resume::Gap(reason)) => Err(reason.to_string()),
+                (None, Resume::Continued) => Err("nothing is remembered".to_string()),
+            };
+            self.destination = Destination::new(location, known);
+        } else {
+            self.destination
+                .lost_track("the database was opened anew".to_string());
+        }
+        log::info!(
+            "{}: {} pages of {} bytes, replicating to {}",
+            self.name,
+            follower.view().pages(),
+            follower.view().page_size(),
+            self.destination.location()
+        );
+        self.follower = Some(follower);
+        self.opened = true;
+        let watched = self.watch();
+        // A change between opening and watching is found by the look that follows at once.
+        self.timers.look_at = match watched {
+            true => self.now(),
+            false => self.now() + self.setup.config.monitor_interval,
+        };
+        self.timers.last_commit = self.now();
+        Ok(())
+    }
+
+    pub(super) fn trouble_with_database(&mut self, error: &SqliteError, now: Instant) {
+        // What an upload still reads from keeps the same files open.
+        let still_lent =
+            matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.lent_view().is_some();
+        let passing = error.is_passing() || still_lent;
+        self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
+        if matches!(error, SqliteError::Lost { .. }) {
+            log::warn!("{error}");
+            self.start_over_on_same_files(now);
+            return;
+        }
+        if error.wants_reopening() && self.follower.take().is_some() {
+            log::warn!("{error}");
+            self.destination.lost_track(error.to_string());
+            self.timers.look_at = now;
+            return;
+        }
+        if self.trouble.database.raise(&error.to_string(), now) && !passing {
+            match error {
+                SqliteError::Missing(_) | SqliteError::Empty(_) => log::info!("{error}"),
+                _ => log::error!("{error}"),
+            }
+        }
+        let pause = match passing {
+            true => CONTENTION_POLL,
+            false => {
+                let first = self.setup.config.monitor_interval;
+                self.trouble
+                    .database
+                    .pause(first, OPEN_PAUSE_MAX.max(first))
+            }
+        };
+        self.timers.look_at = now + pause;
+    }
+
+    /// The WAL does not continue from where we were. The files are the same, so only the follower is new.
+    fn start_over_on_same_files(&mut self, now: Instant) {
+        self.destination
+            .lost_track("the WAL did not continue".to_string());
+        self.timers.look_at = now + CONTENTION_POLL;
+        let Some(follower) = self.follower.take() else {
+            return;
+        };
+        let files = Arc::clone(follower.files());
+        drop(follower);
+        let mut news = PageSet::default();
+        match Follower::start(files, None, &mut news) {
+            Ok((follower, _)) => self.follower = Some(follower),
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+}
