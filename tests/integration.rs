@@ -9,5 +9,6 @@ mod power;
 mod replica;
 mod restarts;
 mod restore;
+mod sqlite;
 mod support;
 mod torture;

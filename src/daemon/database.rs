@@ -19,7 +19,7 @@ use super::watch::Watcher;
 use super::{Event, Stop};
 use crate::config::DatabaseConfig;
 use crate::database::{Durability, StateFile};
-use crate::replica::Destination;
+use crate::replica::{Destination, Shape};
 use crate::sqlite::{Follower, Salts};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
@@ -73,12 +73,14 @@ struct DatabaseThread {
     stop: Option<Stop>,
     /// A look since the stop was asked for found the database as it is now.
     looked_since_stop: bool,
-    /// The storage has been asked where the replica stands, and has not answered yet.
-    asked: bool,
+    /// For what database the storage has been asked where the replica stands, while it has not answered yet.
+    asked: Option<Shape>,
     /// The database was open at least once.
     opened: bool,
     /// There is no database at the path, or an empty file.
     absent: bool,
+    /// What is at the path cannot be replicated, and that will not change by itself.
+    refused: bool,
     timers: Timers,
     trouble: Trouble,
     saved: Option<(Salts, Txid)>,
@@ -120,9 +122,10 @@ impl DatabaseThread {
             follower: None,
             stop: None,
             looked_since_stop: false,
-            asked: false,
+            asked: None,
             opened: false,
             absent: false,
+            refused: false,
             timers: Timers {
                 changed: false,
                 look_at: now,
@@ -167,8 +170,8 @@ impl DatabaseThread {
         if self.timers.changed {
             until = until.min(now + CONTENTION_POLL);
         }
-        let waits_for_sync =
-            self.destination.has_work() || (self.destination.unsettled().is_some() && !self.asked);
+        let waits_for_sync = self.destination.has_work()
+            || (self.destination.unsettled().is_some() && self.asked.is_none());
         if waits_for_sync && self.follower.is_some() {
             until = until.min(self.timers.sync_at);
         }
@@ -229,7 +232,11 @@ impl DatabaseThread {
         let late = stop.deadline.is_some_and(|deadline| now >= deadline);
         let hopeless = match &self.follower {
             Some(_) => !stop.tries_again && !self.trouble.storage.is_quiet(),
-            None => self.absent || (!stop.tries_again && !self.trouble.database.is_quiet()),
+            None => {
+                self.absent
+                    || self.refused
+                    || (!stop.tries_again && !self.trouble.database.is_quiet())
+            }
         };
         done || late || hopeless
     }
@@ -264,3 +271,6 @@ impl DatabaseThread {
         self.setup.clock.instant()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,14 @@ impl Destination {
         self.dirty = PageSet::default();
     }
 
+    /// Notes that the database was opened anew. It may be another one, so the storage has to be asked whether
+    /// its replica can go on with this one.
+    pub fn reopened(&mut self, reason: String) {
+        self.lost_track(reason);
+        self.standing = None;
+        self.remembered = None;
+    }
+
     /// What [`super::settle`] needs to know, if this destination has to be settled before anything is sent.
     pub fn unsettled(&self) -> Option<Option<Txid>> {
         (self.standing.is_none() && self.in_flight.is_none()).then_some(self.remembered)
@@ -241,6 +249,7 @@ impl Destination {
     /// Takes the result of the upload under way.
     pub fn finished(&mut self, result: UploadResult) -> Option<Finished> {
         let upload = self.in_flight.take()?;
+        // Without a standing, every page is to be sent and the storage asked: the outcome is of no use.
         let standing = self.standing.as_mut()?;
         let confirmed = &upload.files[..result.confirmed];
         if let Some(last) = confirmed.last() {

@@ -124,6 +124,22 @@ impl SqliteError {
         )
     }
 
+    /// Whether it stays so until somebody changes the file or whose it is.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            SqliteError::NotADatabase(_)
+                | SqliteError::Permission { .. }
+                | SqliteError::NotOwner(_)
+                | SqliteError::NoSharedMemory { .. }
+        )
+    }
+
+    /// Whether there is no way on from the newest view.
+    pub fn ends_following(&self) -> bool {
+        self.wants_reopening() || matches!(self, SqliteError::Lost { .. })
+    }
+
     /// Whether nothing is wrong and the same call will succeed soon.
     pub fn is_passing(&self) -> bool {
         matches!(self, SqliteError::Later(_) | SqliteError::NoConnection(_))

@@ -35,6 +35,8 @@ pub struct DatabaseFiles {
     idle: Mutex<Vec<Connection>>,
     descriptors: Descriptors,
     path: PathBuf,
+    /// The path as it was given, which may lead to `path` through symbolic links.
+    given: PathBuf,
     _registration: Registration,
 }
 
@@ -58,6 +60,7 @@ impl DatabaseFiles {
     /// Says why the database cannot be replicated (now); trying again later is always safe.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Arc<DatabaseFiles>, SqliteError> {
         // SQLite puts -wal and -shm beside the file a link leads to.
+        let given = path.to_path_buf();
         let path = path.canonicalize().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => SqliteError::Missing(path.to_path_buf()),
             _ => io_error("find", path, error),
@@ -96,6 +99,7 @@ impl DatabaseFiles {
             idle: Mutex::new(idle),
             descriptors: Descriptors { database, wal, shm },
             path,
+            given,
             _registration: registration,
         };
         // A rename between these steps could have given the connections another file than the descriptors.
@@ -130,14 +134,20 @@ impl DatabaseFiles {
     /// [`SqliteError::Replaced`] when one of them was deleted, renamed or replaced.
     pub fn check_unmoved(&self) -> Result<(), SqliteError> {
         let Descriptors { database, wal, shm } = &self.descriptors;
-        for named in [database, wal, shm] {
-            match fs::metadata(&named.path) {
+        let paths = [
+            (&self.given, database),
+            (&self.path, database),
+            (&wal.path, wal),
+            (&shm.path, shm),
+        ];
+        for (path, named) in paths {
+            match fs::metadata(path) {
                 Ok(metadata) if FileIdentity::of(&metadata) == named.identity => {}
-                Ok(_) => return Err(SqliteError::Replaced(named.path.clone())),
+                Ok(_) => return Err(SqliteError::Replaced(path.clone())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(SqliteError::Replaced(named.path.clone()));
+                    return Err(SqliteError::Replaced(path.clone()));
                 }
-                Err(error) => return Err(io_error("inspect", &named.path, error)),
+                Err(error) => return Err(io_error("inspect", path, error)),
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::files::DatabaseFiles;
 use super::frames::{FrameMap, FrameReader, lost};
 use super::view::{Pin, View, shape};
 use super::window::Access;
-use super::{Changes, FrameNumber, Salts, SqliteError, WalPosition};
+use super::{Changes, FrameNumber, Salts, SqliteError, WalChecksum, WalPosition};
 
 /// How a start relates to what was known before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,11 +52,13 @@ impl Follower {
             checksum: header.checksum,
             pages,
         };
-        let mut frames = FrameMap::default();
+        let (mut frames, mut checksum) = (FrameMap::default(), end.checksum);
         let resume = match remembered {
             None => Resume::Gap("no position is remembered"),
-            // What recovering an empty WAL leaves: any number of WALs may have come and gone in between.
-            Some(at) if at.salts == Salts::ZERO => Resume::Gap("the remembered WAL was empty"),
+            // A WAL that was empty when it was recovered has no salts yet, and every empty one looks the same.
+            Some(at) if at.salts == Salts::ZERO => {
+                Resume::Gap("the WAL was empty, and so says nothing of what came before it")
+            }
             Some(at) if at.salts != end.salts => Resume::Gap("the WAL is another one"),
             Some(at) if at.frame > end.frame => Resume::Gap("the WAL has lost its tail"),
             // A WAL without new frames needs no reading.
@@ -66,28 +68,41 @@ impl Follower {
                 Resume::Continued
             }
             Some(at) => match read_through(&files, &pin, at, &mut frames, changes) {
-                Ok(resume) => resume,
-                // Under a view of the file alone the WAL may be restarted while it is read. No harm but a gap.
-                Err(SqliteError::Lost { reason, .. }) if pin.file_only => Resume::Gap(reason),
+                Ok((resume, read)) => {
+                    checksum = read;
+                    resume
+                }
+                // Under a view of the file alone the WAL may be restarted, and cut, while it is read. No harm
+                // but a gap.
+                Err(SqliteError::Lost { .. } | SqliteError::Truncated(_)) if pin.file_only => {
+                    Resume::Gap(RESTARTED)
+                }
                 Err(error) => return Err(error),
             },
         };
         if !pin.file_only && frames.is_empty() {
             let mut reader = FrameReader::begin(&files, end.salts, pages)?;
             reader.read_to(end.frame, Access::Copied, &mut frames, &mut Ignored)?;
+            checksum = reader.position().checksum;
         }
         let resume = match files.wal_index()? {
-            // The frames read above were those of this WAL only if it was not restarted meanwhile.
+            // Only a view of the file alone lets others restart the WAL, and then not all that was read was
+            // of the WAL it began with.
             Some(now) if now.salts == end.salts => resume,
-            _ => Resume::Gap("the WAL was restarted while it was read"),
+            _ if !pin.file_only => resume,
+            _ => Resume::Gap(RESTARTED),
         };
+        let unrecoverable = !pin.file_only && checksum != end.checksum;
+        if unrecoverable {
+            warn_unrecoverable(&files);
+        }
         let frames = Arc::new(frames);
         let follower = Follower {
             view: Arc::new(View::new(pin, &frames)?),
             files,
             frames,
             position: end,
-            unrecoverable: false,
+            unrecoverable,
             commits: 0,
         };
         Ok((follower, resume))
@@ -122,6 +137,12 @@ impl Follower {
     /// write starts the WAL over.
     pub fn at_rest(&self) -> bool {
         self.view.at_rest()
+    }
+
+    /// Whether everything stands in the database file, but the view may hold a lock that a checkpointer waits
+    /// for: it is to slide on soon, whether or not anything happens.
+    pub fn is_in_the_way(&self) -> bool {
+        self.view.file_only() && !self.view.at_rest()
     }
 
     /// Whether the WAL holds commits that SQLite would not recover after a crash. They are replicated; a
@@ -159,12 +180,16 @@ impl Follower {
 
     fn read_up_to(&mut self, pin: &Pin, changes: &mut dyn Changes) -> Result<(), SqliteError> {
         let header = &pin.header;
+        if pin.file_only {
+            self.unrecoverable = false;
+        }
         let same_wal =
             header.salts == self.position.salts && header.max_frame >= self.position.frame;
         if !same_wal {
             if !self.view.file_only() {
                 return Err(lost(&self.files, "the WAL was restarted under a read lock"));
             }
+            self.unrecoverable = false;
             Arc::make_mut(&mut self.frames).clear();
             self.position = WalPosition {
                 salts: header.salts,
@@ -172,8 +197,12 @@ impl Follower {
                 ..self.position
             };
         }
-        if self.position.frame == header.max_frame {
-            return Ok(());
+        let begin = self.position.frame;
+        if begin == header.max_frame {
+            return match begin.0 == 0 || self.position.checksum == header.checksum {
+                true => Ok(()),
+                false => Err(lost(&self.files, REWRITTEN)),
+            };
         }
         if pin.file_only {
             // Cannot be while the invariant holds: unread frames are never written back under our view.
@@ -192,13 +221,17 @@ impl Follower {
         let frames = Arc::make_mut(&mut self.frames);
         // The pin holds one of READ(1..4): nothing can truncate the WAL.
         reader.read_to(header.max_frame, Access::Mapped, frames, changes)?;
-        self.unrecoverable = reader.adopt_checksum(header.checksum);
-        if self.unrecoverable {
-            log::warn!(
-                "{}: the application's SQLite commits frames that it would not recover after a crash \
-                 (a bug in releases before 3.42); they are replicated, and written back at once",
-                self.files.path().display()
-            );
+        if reader.position().checksum != header.checksum {
+            // Committed without checksums, or not the frames that followed ours: a recovery that lost commits
+            // counts anew, and then the frames since are too few, or its count is.
+            let counted = header.commits_since(self.view.header());
+            if begin.0 > 0 && !(1..=reader.commits()).contains(&counted) {
+                return Err(lost(&self.files, REWRITTEN));
+            }
+            reader.adopt_checksum(header.checksum);
+            if !std::mem::replace(&mut self.unrecoverable, true) {
+                warn_unrecoverable(&self.files);
+            }
         }
         self.position = reader.position();
         self.commits += 1;
@@ -206,24 +239,36 @@ impl Follower {
     }
 }
 
+const RESTARTED: &str = "the WAL was restarted while it was read";
+const REWRITTEN: &str = "the WAL was recovered, and has other frames than before";
+
+fn warn_unrecoverable(files: &DatabaseFiles) {
+    log::warn!(
+        "{}: the application's SQLite commits frames that it would not recover after a crash (a bug in \
+         releases before 3.42); they are replicated, and written back at once",
+        files.path().display()
+    );
+}
+
 /// Reads the whole WAL of `pin` into `frames`, and tells `changes` what changed after `at`, if the WAL's
-/// checksum chain runs through it.
+/// checksum chain runs through it. Gives the checksum at its end, too.
 fn read_through(
     files: &DatabaseFiles,
     pin: &Pin,
     at: WalPosition,
     frames: &mut FrameMap,
     changes: &mut dyn Changes,
-) -> Result<Resume, SqliteError> {
+) -> Result<(Resume, WalChecksum), SqliteError> {
     let mut reader = FrameReader::begin(files, at.salts, at.pages)?;
     reader.read_to(at.frame, Access::Copied, frames, &mut Ignored)?;
     if at.frame.0 > 0 && reader.position().checksum != at.checksum {
         reader.read_to(pin.header.max_frame, Access::Copied, frames, &mut Ignored)?;
-        return Ok(Resume::Gap("the WAL has other frames than remembered"));
+        let gap = Resume::Gap("the WAL has other frames than remembered");
+        return Ok((gap, reader.position().checksum));
     }
     let mut reader = FrameReader::resume(files, reader.page_size(), pin.header.order, at)?;
     reader.read_to(pin.header.max_frame, Access::Copied, frames, changes)?;
-    Ok(Resume::Continued)
+    Ok((Resume::Continued, reader.position().checksum))
 }
 
 /// For frames that are read for their places alone.

@@ -83,6 +83,7 @@ pub(super) struct FrameReader<'a> {
     page_size: PageSize,
     order: WordOrder,
     position: WalPosition,
+    commits: u32,
 }
 
 impl<'a> FrameReader<'a> {
@@ -101,6 +102,7 @@ impl<'a> FrameReader<'a> {
             page_size,
             order,
             position,
+            commits: 0,
         })
     }
 
@@ -128,6 +130,7 @@ impl<'a> FrameReader<'a> {
                 checksum: header.checksum,
                 pages,
             },
+            commits: 0,
         })
     }
 
@@ -137,6 +140,11 @@ impl<'a> FrameReader<'a> {
 
     pub(super) fn position(&self) -> WalPosition {
         self.position
+    }
+
+    /// How many commits have been read.
+    pub(super) fn commits(&self) -> u32 {
+        self.commits
     }
 
     /// Reads on to frame `end`, enters each frame in `map` and tells `changes` what each commit changed:
@@ -157,7 +165,7 @@ impl<'a> FrameReader<'a> {
             FrameNumber(self.position.frame.0 + 1).offset(page_size),
             FrameNumber(end.0).offset(page_size) + wal::frame_bytes(page_size) as u64,
         );
-        let position = &mut self.position;
+        let (position, commits) = (&mut self.position, &mut self.commits);
         let mut visit = |window: &[u8]| {
             for frame in window.chunks_exact(wal::frame_bytes(page_size)) {
                 let header = FrameHeader::parse(frame);
@@ -179,6 +187,7 @@ impl<'a> FrameReader<'a> {
                         changes.changed(grown, last);
                     }
                     position.pages = pages;
+                    *commits += 1;
                 }
             }
             Ok(())
@@ -196,11 +205,9 @@ impl<'a> FrameReader<'a> {
         })
     }
 
-    /// Goes on with `checksum` in place of the one computed. Gives whether they differ.
-    pub(super) fn adopt_checksum(&mut self, checksum: WalChecksum) -> bool {
-        let differs = self.position.checksum != checksum;
+    /// Goes on with `checksum` in place of the one computed.
+    pub(super) fn adopt_checksum(&mut self, checksum: WalChecksum) {
         self.position.checksum = checksum;
-        differs
     }
 }
 

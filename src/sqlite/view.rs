@@ -25,7 +25,7 @@ pub(super) struct Pin {
     pub(super) header: WalIndexHeader,
     /// All frames were written back when the transaction began: it holds READ(0), or READ(k) at the very end.
     pub(super) file_only: bool,
-    /// All frames were written back before it began: it holds READ(0), unless it met a checkpointer.
+    /// All frames were written back before it began, and nobody held CKPT then: it holds READ(0).
     pub(super) at_rest: bool,
     connection: Borrowed,
 }
@@ -37,6 +37,8 @@ impl Pin {
             let connection = files.borrow()?;
             let before = files.wal_index()?;
             let backfilled_before = files.backfilled()?;
+            // One that has just written everything back still holds READ(0), so that we would get READ(k).
+            let met_checkpointer = files.another_checkpoints()?;
             // With an unreadable header this recovers the WAL, and the next attempt finds it readable.
             connection
                 .with(connection::begin_read)
@@ -46,7 +48,7 @@ impl Pin {
             {
                 return Ok(Pin {
                     file_only: files.backfilled()? >= header.max_frame,
-                    at_rest: backfilled_before >= header.max_frame,
+                    at_rest: backfilled_before >= header.max_frame && !met_checkpointer,
                     header,
                     connection,
                 });

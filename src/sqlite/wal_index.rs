@@ -31,6 +31,7 @@ const VERSION: u32 = 3_007_000;
 /// What both copies of the header say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct WalIndexHeader {
+    /// Grows by one with each commit; starts from zero when the WAL is recovered.
     change: u32,
     pub(super) order: WordOrder,
     /// None after an empty WAL was recovered.
@@ -58,6 +59,11 @@ impl WalIndexHeader {
             return Ok(None);
         }
         Ok(WalIndexHeader::parse(&first))
+    }
+
+    /// Commits made between `older` and this, if no recovery came between them.
+    pub(super) fn commits_since(&self, older: &WalIndexHeader) -> u32 {
+        self.change.wrapping_sub(older.change)
     }
 
     fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<WalIndexHeader> {

@@ -266,4 +266,31 @@ mod tests {
         assert_eq!(short.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         fs::remove_file(path).unwrap();
     }
+
+    #[test]
+    fn both_ways_read_beyond_four_gibibytes() {
+        let (path, file) = scratch(&[]);
+        let start = (4_u64 << 30) + 4120 * 300 + 32;
+        file.set_len(start + 4120 * 600).unwrap();
+        for at in [0, 299, 599] {
+            file.write_all_at(&[at as u8 + 1; 4120], start + 4120 * at)
+                .unwrap();
+        }
+        for access in [Access::Mapped, Access::Copied] {
+            let mut units = Vec::new();
+            let mut collect = |bytes: &[u8]| {
+                units.extend(bytes.chunks(4120).map(|unit| (unit[0], unit[4119])));
+                Ok::<(), io::Error>(())
+            };
+            let range = (start, start + 4120 * 600);
+            read_windows(&file, access, range, 4120, &mut collect).unwrap();
+            let written = [units[0], units[299], units[599]];
+            assert_eq!(
+                (units.len(), written),
+                (600, [(1, 1), (44, 44), (88, 88)]),
+                "{access:?}"
+            );
+        }
+        fs::remove_file(path).unwrap();
+    }
 }

@@ -254,12 +254,15 @@ impl Storage for FileStorage {
         if first {
             self.sweep(name.level, &temporary);
         }
-        self.fill(file, &temporary, &path, created, content)
+        let written = self
+            .fill(file, &temporary, &path, created, content)
             .map_err(|error| match (self.fs.remove(&temporary), error) {
                 // The temporary was still there, so the rename has not happened.
                 (Ok(()), StorageError::Io { source, .. }) => failed("write", &path, source),
                 (_, error) => error,
-            })
+            })?;
+        self.state().seen.wrote(name.level);
+        Ok(written)
     }
 
     fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {

@@ -196,6 +196,7 @@ impl Losses {
     /// Fails the test unless nothing is lost.
     #[track_caller]
     pub(crate) fn none(&self) {
+        assert!(self.rows > 0, "nothing was ever written");
         let Losses { missing, stale, .. } = self;
         assert_eq!((*missing, *stale, self.integrity.as_str()), (0, 0, "ok"));
     }

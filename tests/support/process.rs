@@ -62,7 +62,9 @@ impl Process {
 
     /// Everything it has printed so far.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+        let bytes = std::fs::read(&self.log);
+        let bytes = bytes.unwrap_or_else(|error| format!("(no log: {error})").into_bytes());
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until it has printed `text`.
@@ -105,11 +107,6 @@ impl Process {
             log: self.log(),
             took: start.elapsed(),
         }
-    }
-
-    /// Whether it is running still.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use super::process::{Process, eventually, output_of};
+use super::process::{Process, eventually, output_of, wait_until};
 use super::scratch::Scratch;
 
 /// The value of a variable that `tests/run` sets.
@@ -106,14 +106,6 @@ impl Settings {
     pub(crate) fn global(lines: &str) -> Settings {
         Settings {
             global: lines.to_string(),
-            ..Settings::default()
-        }
-    }
-
-    /// The usual ones, and these of the database.
-    pub(crate) fn database(settings: &str) -> Settings {
-        Settings {
-            database: format!("{QUICK}, {settings}"),
             ..Settings::default()
         }
     }
@@ -273,11 +265,6 @@ impl Rig {
             "restored-{:x}.db",
             walbrook::sys::random::unique()
         ));
-        // Until `walbrook restore` is there.
-        let program = match program {
-            Program::Walbrook => Program::Litestream17,
-            other => other,
-        };
         let mut command = program.command();
         command.arg("restore").arg("-o").arg(&output);
         if let Some(txid) = txid {
@@ -347,6 +334,17 @@ impl Rig {
                 true => Ok(()),
                 false => Err(format!("the restored {restored:?} is not {source:?}")),
             }
+        });
+    }
+
+    /// Waits until ours has written down where it stands, which it does a moment after its first sync.
+    #[track_caller]
+    pub(crate) fn wait_remembered(&self) {
+        let written = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.path().extension().is_none_or(|kind| kind != "tmp"))
+        };
+        wait_until("remembered", || {
+            std::fs::read_dir(self.meta()).is_ok_and(|mut entries| entries.any(written))
         });
     }
 

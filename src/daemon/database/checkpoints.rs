@@ -39,15 +39,22 @@ impl DatabaseThread {
             self.trouble.checkpoint.settle(now);
             return;
         }
-        self.trouble
-            .checkpoint
-            .raise("readers or writers are in the way", now);
+        // Whatever was in the way, the next attempt comes after a pause.
+        let (reason, passing) = match &done {
+            Ok(_) => ("readers or writers are in the way".to_string(), true),
+            Err(error) => (error.to_string(), error.is_passing()),
+        };
+        if self.trouble.checkpoint.raise(&reason, now) && !passing {
+            log::error!("{reason}");
+        }
         let pause = self
             .trouble
             .checkpoint
             .pause(CHECKPOINT_PAUSE, CHECKPOINT_PAUSE_MAX);
         self.timers.checkpoint_at = now + pause;
-        if let Err(error) = done {
+        if let Err(error) = done
+            && error.ends_following()
+        {
             self.trouble_with_database(&error, now);
         }
     }

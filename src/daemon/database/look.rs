@@ -25,6 +25,7 @@ impl DatabaseThread {
             Ok(()) => {
                 self.looked_since_stop = self.stop.is_some();
                 self.absent = false;
+                self.refused = false;
                 if let Some(time) = self.trouble.database.settle(now) {
                     log::info!("{}: works again after {} s", self.name, time.as_secs());
                 }
@@ -43,8 +44,11 @@ impl DatabaseThread {
             true => None,
             false => self.timers.unwritten_since.or(Some(now)),
         };
-        let commits = follower.commits();
+        let (commits, in_the_way) = (follower.commits(), follower.is_in_the_way());
         self.note_commits(commits, now);
+        if in_the_way {
+            self.timers.look_at = self.timers.look_at.min(now + CONTENTION_POLL);
+        }
         if !watched {
             self.timers.look_at = now + self.setup.config.monitor_interval;
         }
@@ -101,7 +105,7 @@ impl DatabaseThread {
             self.destination = Destination::new(location, known);
         } else {
             self.destination
-                .lost_track("the database was opened anew".to_string());
+                .reopened("the database was opened anew".to_string());
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -128,6 +132,7 @@ impl DatabaseThread {
             matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.lent_view().is_some();
         let passing = error.is_passing() || still_lent;
         self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
+        self.refused = error.is_lasting();
         if matches!(error, SqliteError::Lost { .. }) {
             log::warn!("{error}");
             self.start_over_on_same_files(now);
@@ -136,6 +141,7 @@ impl DatabaseThread {
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
             self.destination.lost_track(error.to_string());
+            self.call_back_view();
             self.timers.look_at = now;
             return;
         }
@@ -170,7 +176,17 @@ impl DatabaseThread {
         let mut news = PageSet::default();
         match Follower::start(files, None, &mut news) {
             Ok((follower, _)) => self.follower = Some(follower),
-            Err(error) => log::warn!("{error}"),
+            Err(error) => {
+                log::warn!("{error}");
+                self.call_back_view();
+            }
+        }
+    }
+
+    /// Ends what still reads from the files that are to be opened anew: each may be open only once.
+    fn call_back_view(&self) {
+        if let Some(lent) = self.destination.lent_view() {
+            lent.call_back();
         }
     }
 }

@@ -20,14 +20,14 @@ impl DatabaseThread {
         else {
             return;
         };
-        if self.asked || now < self.timers.sync_at {
+        if self.asked.is_some() || now < self.timers.sync_at {
             return;
         }
-        self.asked = true;
         let database = Shape {
             page_size: follower.view().page_size(),
             pages: follower.view().pages(),
         };
+        self.asked = Some(database);
         self.order(Action::Settle {
             database,
             remembered,
@@ -87,7 +87,12 @@ impl DatabaseThread {
 
     pub(super) fn settled(&mut self, footing: Result<Footing, SettleError>) {
         let now = self.now();
-        self.asked = false;
+        let asked = self.asked.take().map(|shape| shape.page_size);
+        let follower = self.follower.as_ref();
+        if asked != follower.map(|follower| follower.view().page_size()) {
+            // The database is another one by now, for which the storage is asked again.
+            return;
+        }
         match footing {
             Ok(footing) => {
                 self.back_online(now);

@@ -42,6 +42,13 @@ impl Seen {
         }
     }
 
+    /// A file of `level` was written in the directory that was listed.
+    pub(super) fn wrote(&mut self, level: Level) {
+        if let Some(listed) = &mut self.levels[usize::from(level.value())] {
+            listed.files = true;
+        }
+    }
+
     /// Whether what is known holds for the directory `now` there. After a no it is forgotten, and the answer
     /// stays no until the next listing.
     pub(super) fn holds(&mut self, now: Option<FileIdentity>) -> bool {
@@ -103,6 +110,16 @@ mod tests {
         assert!(seen.holds(None));
         seen.created(OTHER);
         assert!(seen.holds(OTHER));
+    }
+
+    #[test]
+    fn a_directory_that_was_empty_may_not_vanish_once_it_was_written_to() {
+        let mut seen = Seen::default();
+        seen.listed(Level::SYNC, None, false);
+        seen.created(ONE);
+        seen.wrote(Level::SYNC);
+        assert!(seen.holds(ONE));
+        assert!(!seen.holds(None));
     }
 
     #[test]

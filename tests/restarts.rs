@@ -1,1 +1,0 @@
-//! Stops, crashes and accidents: what a restore gives afterwards.
