@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! walbrook state 1
+//! file 1048602                                        inode of the database
 //! wal 8d3d75ce61e0f833 412 5f2a00c1 99ab0e2f 1204     salts, frame, checksum, pages
 //! replica 0000000000000042 1-3,17 file:///backup/app  TXID, dirty pages, location
 //! sum b90956c775a41001                                CRC-64 of the lines above
@@ -33,6 +34,9 @@ const STATE_BYTES_MAX: u64 = 16 << 20;
 /// The remembered state of one database.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct State {
+    /// The inode of the database file. Another file put at its path beside an old WAL is another database. Its
+    /// device is left out: numbers of devices change when a machine starts.
+    pub inode: u64,
     /// The place in the WAL.
     pub position: WalPosition,
     /// What the destination had then.
@@ -99,9 +103,9 @@ impl StateFile {
 }
 
 impl State {
-    /// Whether this state is that of the replica at `location`.
-    pub fn is_of(&self, location: &str) -> bool {
-        self.destination.location == one_line(location)
+    /// Whether this state is that of the database file `inode` and its replica at `location`.
+    pub fn is_of(&self, inode: u64, location: &str) -> bool {
+        self.inode == inode && self.destination.location == one_line(location)
     }
 
     fn to_text(&self) -> String {
@@ -118,8 +122,10 @@ impl State {
         } = &self.destination;
         let salts = u64::from_be_bytes(salts.0);
         let [c0, c1] = checksum.0;
-        let mut text =
-            format!("{FIRST_LINE}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n");
+        let inode = self.inode;
+        let mut text = format!(
+            "{FIRST_LINE}\nfile {inode}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n"
+        );
         let runs: Vec<String> = dirty
             .runs()
             .iter()
@@ -150,6 +156,7 @@ impl State {
         if lines.next()? != FIRST_LINE {
             return None;
         }
+        let inode = lines.next()?.strip_prefix("file ")?.parse().ok()?;
         let mut wal = lines.next()?.strip_prefix("wal ")?.split(' ');
         let mut hex = || u64::from_str_radix(wal.next()?, 16).ok();
         let salts = Salts(hex()?.to_be_bytes());
@@ -161,6 +168,7 @@ impl State {
         let acked = Txid::from_hex(replica.next()?)?;
         let dirty = parse_runs(replica.next()?)?;
         Some(State {
+            inode,
             position: WalPosition {
                 salts,
                 frame,
@@ -210,6 +218,7 @@ mod tests {
             dirty.insert(PageNumber::new(page).unwrap());
         }
         State {
+            inode: 1_048_602,
             position: WalPosition {
                 salts: Salts([0x8d, 0x3d, 0x75, 0xce, 0, 0, 0, 1]),
                 frame: FrameNumber(412),
@@ -261,7 +270,7 @@ mod tests {
         assert!(
             State::parse(&state.to_text())
                 .unwrap()
-                .is_of("file:///a\nb")
+                .is_of(1_048_602, "file:///a\nb")
         );
     }
 }

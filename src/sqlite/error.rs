@@ -124,6 +124,11 @@ impl SqliteError {
         )
     }
 
+    /// Whether there is no way on from the newest view.
+    pub fn ends_following(&self) -> bool {
+        self.wants_reopening() || matches!(self, SqliteError::Lost { .. })
+    }
+
     /// Whether it stays so until somebody changes the file or whose it is.
     pub fn is_lasting(&self) -> bool {
         matches!(
@@ -133,11 +138,6 @@ impl SqliteError {
                 | SqliteError::NotOwner(_)
                 | SqliteError::NoSharedMemory { .. }
         )
-    }
-
-    /// Whether there is no way on from the newest view.
-    pub fn ends_following(&self) -> bool {
-        self.wants_reopening() || matches!(self, SqliteError::Lost { .. })
     }
 
     /// Whether nothing is wrong and the same call will succeed soon.

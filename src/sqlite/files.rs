@@ -112,6 +112,11 @@ impl DatabaseFiles {
         &self.path
     }
 
+    /// The inode of the database file.
+    pub fn inode(&self) -> u64 {
+        self.descriptors.database.identity.inode
+    }
+
     /// The path of its WAL.
     pub fn wal_path(&self) -> &Path {
         &self.descriptors.wal.path

@@ -87,7 +87,7 @@ impl DatabaseThread {
             true => self
                 .state_file
                 .load()
-                .filter(|state| state.is_of(&location)),
+                .filter(|state| state.is_of(files.inode(), &location)),
             false => None,
         };
         let position = remembered.as_ref().map(|state| state.position);

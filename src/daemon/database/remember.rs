@@ -34,6 +34,7 @@ impl DatabaseThread {
         };
         let acked = destination.acked;
         let state = State {
+            inode: follower.files().inode(),
             position,
             destination,
         };
