@@ -1,5 +1,6 @@
 //! The application as a child process: started after replication, ended before it.
 
+use std::fmt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 
@@ -26,10 +27,7 @@ impl Child {
             .map_err(|error| DaemonError::Command(format!("{program}: {error}")))?;
         let process = Pid::from_child(&child);
         let wait = move || {
-            let failure = match child.wait() {
-                Ok(status) => failure_of(status),
-                Err(error) => Some(format!("cannot be waited for: {error}")),
-            };
+            let failure = child.wait().map_or(Some(Failure::Unknown), failure_of);
             let _ = happen.send(Happening::ChildEnded(failure));
         };
         spawn("child", wait).map_err(cannot_start("the thread that waits for the command"))?;
@@ -47,11 +45,33 @@ impl Child {
     }
 }
 
-fn failure_of(status: ExitStatus) -> Option<String> {
-    (!status.success()).then(|| match status.code() {
-        Some(code) => format!("ended with exit code {code}"),
-        None => format!("was killed ({status})"),
-    })
+/// How a command failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failure {
+    /// By an exit code other than 0.
+    Code(i32),
+    /// By a signal.
+    Killed,
+    /// How is not known.
+    Unknown,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Code(code) => write!(f, "ended with exit code {code}"),
+            Failure::Killed => f.write_str("was killed by a signal"),
+            Failure::Unknown => f.write_str("could not be waited for"),
+        }
+    }
+}
+
+fn failure_of(status: ExitStatus) -> Option<Failure> {
+    match (status.success(), status.code()) {
+        (true, _) => None,
+        (false, Some(code)) => Some(Failure::Code(code)),
+        (false, None) => Some(Failure::Killed),
+    }
 }
 
 /// Splits a command line into words: blanks part them, single quotes take everything literally, double quotes

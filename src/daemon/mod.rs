@@ -16,7 +16,7 @@ use std::{fmt, io};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use self::child::Child;
+use self::child::{Child, Failure};
 use self::database::{Mailbox, Setup};
 use self::uploads::Uploads;
 use self::watch::Watcher;
@@ -161,7 +161,7 @@ pub fn replicate(
 enum Happening {
     Signal(i32),
     /// The child process has ended; if it failed, how.
-    ChildEnded(Option<String>),
+    ChildEnded(Option<Failure>),
     /// A database's thread has ended; if not everything is on the storage, what.
     DatabaseEnded(Option<String>),
 }
@@ -218,8 +218,9 @@ impl Conductor {
             (false, _) if interrupted => Err(DaemonError::Interrupted(self.incomplete)),
             (false, _) => Err(DaemonError::Incomplete(self.incomplete)),
             // A child that dies of the signal passed on to it has done what it was told.
-            (true, Some(how)) if !signalled => Err(DaemonError::Child(how)),
-            (true, _) => Ok(()),
+            (true, None) => Ok(()),
+            (true, Some(Failure::Killed)) if signalled => Ok(()),
+            (true, Some(failure)) => Err(DaemonError::Child(failure.to_string())),
         }
     }
 

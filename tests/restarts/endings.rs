@@ -145,8 +145,12 @@ fn a_signal_waits_for_the_childs_last_rows() {
 
 #[test]
 fn a_signal_waits_for_the_last_rows_of_a_child_that_fails() {
-    // It ended because it was told to, so its exit code is its own affair.
-    assert_eq!(stop_with_child("exit 5").code(), 0);
+    assert_eq!(stop_with_child("exit 5").code(), 1);
+}
+
+#[test]
+fn a_child_that_dies_of_the_signal_has_done_as_told() {
+    assert_eq!(stop_with_child("trap - TERM; kill -TERM $$").code(), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{End, catches_up, goes_on, replicated_until};
-use crate::support::rig::Rig;
+use crate::support::rig::{Program, Rig};
 
 /// The files in which something is remembered.
 fn remembered(rig: &Rig) -> Vec<PathBuf> {
@@ -116,5 +116,22 @@ fn a_state_older_than_the_replica_is_done_without() {
         }
         catches_up(&rig);
         goes_on(&rig, &mut session);
+    }
+}
+
+#[test]
+fn a_state_is_done_without_when_another_file_lies_beside_the_old_wal() {
+    for end in [End::Stopped, End::Killed] {
+        let (rig, session) = replicated_until(end);
+        // The application dies too, so nobody clears the WAL away.
+        drop(session);
+        let other = rig.path("other.db");
+        fs::copy(rig.db(), &other).unwrap();
+        fs::rename(other, rig.db()).unwrap();
+        rig.once();
+        rig.assert_in_sync();
+        let log = fs::read_to_string(rig.log(Program::Walbrook)).unwrap();
+        let last = log.rfind("replicating to").unwrap();
+        assert!(log[last..].contains("sending every page"), "{log}");
     }
 }
