@@ -146,6 +146,7 @@ fn state(txid: u64, runs: u32) -> State {
         dirty.insert(PageNumber::new(run * 2 + 1).unwrap());
     }
     State {
+        inode: 7,
         position: WalPosition {
             salts: Salts([txid as u8; 8]),
             frame: FrameNumber(txid as u32 * 7),

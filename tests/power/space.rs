@@ -48,7 +48,10 @@ fn a_full_disk_for_the_state_costs_a_warning_and_a_full_copy() {
     let rig = Rig::new();
     let disk = Disk::new(&rig.path("full"), 16);
     let meta = disk.path().join("meta");
-    let settings = Settings::database(&format!("meta-path: \"{}\"", meta.display()));
+    let settings = Settings {
+        database: format!("monitor-interval: 50ms, meta-path: \"{}\"", meta.display()),
+        ..Settings::default()
+    };
     let mut application = Session::create(&rig.db());
     application.insert("t", 20);
     disk.fill();
