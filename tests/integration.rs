@@ -5,8 +5,10 @@
 mod conformance;
 mod interchange;
 mod ltx;
+mod power;
 mod replica;
 mod restarts;
 mod restore;
 mod sqlite;
 mod support;
+mod torture;

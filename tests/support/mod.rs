@@ -1,8 +1,11 @@
 //! What several tests use.
 
 pub(crate) mod application;
+pub(crate) mod chance;
 pub(crate) mod crash;
+pub(crate) mod disk;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod rig;
 pub(crate) mod scratch;
+pub(crate) mod witness;

@@ -48,7 +48,7 @@ impl Program {
 
 /// The SHA-256 of a database.
 #[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) struct Sum([u8; 32]);
+pub(crate) struct Sum(pub(crate) [u8; 32]);
 
 impl fmt::Debug for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

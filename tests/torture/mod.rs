@@ -1,0 +1,183 @@
+//! Everything at once: several writers in other processes and with another SQLite, readers that stay, checkpoints
+//! of every kind, and replicators and writers that are killed at any moment. Whatever is restored, from any TXID
+//! and at any time, has to be byte for byte a state that the database had.
+
+use std::time::{Duration, Instant};
+
+use crate::support::chance::{Chance, seconds};
+use crate::support::process::Process;
+use crate::support::rig::{Program, Rig, Settings, sum_of};
+use crate::support::witness::{Witness, hex};
+
+/// How many processes write at once.
+const WRITERS: usize = 3;
+/// How long one database is worked on.
+const ROUND: Duration = Duration::from_secs(8);
+/// TXIDs looked at in the end of a round, for each program that restores.
+const LAST_LOOKS: [(Program, usize); 2] = [(Program::Walbrook, 12), (Program::Litestream17, 2)];
+
+/// `WALBROOK_TORTURE_SECONDS` makes it longer, `WALBROOK_SEED` makes the same choices again.
+#[test]
+fn whatever_is_restored_is_a_state_the_database_had() {
+    let mut chance = Chance::of_environment("torture");
+    let end = Instant::now() + seconds("WALBROOK_TORTURE_SECONDS", 32);
+    while Instant::now() < end {
+        Storm::new(&mut chance).rage();
+    }
+}
+
+/// One database, everybody who works on it, and what is left of it.
+struct Storm<'a> {
+    chance: &'a mut Chance,
+    settings: Settings,
+    /// Writers are killed too.
+    violent: bool,
+    // These end before their directory does.
+    replicator: Option<Process>,
+    writers: Vec<Process>,
+    witness: Witness,
+    rig: Rig,
+    restored: usize,
+}
+
+impl Storm<'_> {
+    fn new(chance: &mut Chance) -> Storm<'_> {
+        let rig = Rig::new();
+        let pragmas = format!(
+            "PRAGMA page_size = {}; PRAGMA auto_vacuum = {}",
+            chance.of(&[512, 1024, 4096, 4096, 16384, 65536]),
+            chance.below(3)
+        );
+        let violent = chance.once_in(2);
+        let witness = Witness::create(&rig.db(), &rig.path("notes"), &pragmas)
+            .order("TORTURE_SPILLS", if violent { "no" } else { "yes" });
+        let settings = Settings {
+            global: String::new(),
+            database: format!(
+                "monitor-interval: {}ms, checkpoint-interval: {}, min-checkpoint-page-count: {}, \
+                 truncate-page-n: {}",
+                chance.of(&[5, 50, 500]),
+                chance.of(&["100ms", "1s", "1m"]),
+                chance.of(&[1, 20, 1000]),
+                chance.of(&[50, 1000, 121_359]),
+            ),
+            replica: format!("sync-interval: {}ms", chance.of(&[10, 100, 1000])),
+        };
+        eprintln!("round: {pragmas}; violent: {violent}; {settings:?}");
+        Storm {
+            chance,
+            settings,
+            violent,
+            replicator: None,
+            writers: Vec::new(),
+            witness,
+            rig,
+            restored: 0,
+        }
+    }
+
+    fn rage(mut self) {
+        let end = Instant::now() + ROUND;
+        while Instant::now() < end {
+            self.repopulate();
+            std::thread::sleep(self.chance.time(Duration::from_millis(1200)));
+            match self.chance.below(12) {
+                0..4 => self.kill_replicator(),
+                4 => self.stop_replicator(),
+                5..7 if self.violent => self.kill_writer(),
+                7 if self.violent => self.kill_everybody(),
+                8 | 9 => self.look_at_any(Program::Walbrook),
+                _ => self.look(Program::Walbrook, None),
+            }
+        }
+        self.calm_down();
+    }
+
+    /// Starts whom the last accident has ended.
+    fn repopulate(&mut self) {
+        if self.replicator.is_none() {
+            let started = self.rig.start_with(Program::Walbrook, &self.settings);
+            self.replicator = Some(started);
+        }
+        while self.writers.len() < WRITERS {
+            self.writers.push(self.witness.writer(self.chance));
+        }
+    }
+
+    fn kill_replicator(&mut self) {
+        if let Some(replicator) = self.replicator.take() {
+            replicator.kill();
+        }
+        std::thread::sleep(self.chance.time(Duration::from_millis(700)));
+    }
+
+    fn stop_replicator(&mut self) {
+        if let Some(replicator) = self.replicator.take() {
+            replicator.stop().well();
+        }
+        if self.chance.once_in(2) {
+            self.rig.once();
+        }
+    }
+
+    fn kill_writer(&mut self) {
+        let victim = self.chance.below(self.writers.len() as u64);
+        self.writers.swap_remove(victim as usize).kill();
+    }
+
+    /// The next one to come runs SQLite's recovery.
+    fn kill_everybody(&mut self) {
+        for process in self.writers.drain(..).chain(self.replicator.take()) {
+            process.kill();
+        }
+        self.witness.distrust();
+    }
+
+    /// Lets everybody finish, and looks whether everything is there.
+    fn calm_down(mut self) {
+        self.repopulate();
+        for writer in self.writers.drain(..) {
+            writer.stop().well();
+        }
+        self.witness.note();
+        if let Some(replicator) = self.replicator.take() {
+            let ended = replicator.stop().well();
+            assert!(!ended.log.contains("panicked"), "{}", ended.log);
+        }
+        let last = self.witness.last();
+        for (program, looks) in LAST_LOOKS {
+            let restored = self.rig.restore(program);
+            assert_eq!(hex(sum_of(&restored)), last.1, "{program:?}");
+            for _ in 0..looks {
+                self.look_at_any(program);
+            }
+        }
+        eprintln!(
+            "round: {} commits, {} TXIDs, {} restored",
+            last.0,
+            self.rig.newest(),
+            self.restored
+        );
+    }
+
+    fn look_at_any(&mut self, program: Program) {
+        let txids = self.rig.txids();
+        if !txids.is_empty() {
+            let txid = self.chance.of(&txids);
+            self.look(program, Some(txid));
+        }
+    }
+
+    /// Restores, and looks whether that is a state the database had.
+    fn look(&mut self, program: Program, txid: Option<u64>) {
+        if self.rig.newest() == 0 {
+            return;
+        }
+        let restored = self.rig.restore_at(program, txid);
+        let restored =
+            restored.unwrap_or_else(|error| panic!("{program:?} cannot restore {txid:?}: {error}"));
+        self.witness.recognise(&restored);
+        std::fs::remove_file(restored).unwrap();
+        self.restored += 1;
+    }
+}
