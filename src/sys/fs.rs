@@ -1,8 +1,9 @@
 //! Files that must survive a power cut. Everything Walbrook stores goes through [`FileSystem`], so that a
 //! test can stop the disk after any write, sync or rename and look at what is left.
 //!
-//! The rule of this file: nobody else in the program renames. What must survive a power cut gets its final name
-//! by [`publish`], complete and synced; [`replace`] is for caches that carry a checksum. SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
+//! The rule of this file: nobody else in the program renames. What must survive a power cut gets its final
+//! name by [`publish`], complete and synced; [`replace`] is for caches that carry a checksum.
+//! SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
