@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use walbrook::database::{DestinationState, PageSet};
+use walbrook::database::{DestinationState, Mark, PageSet};
 use walbrook::replica::{Destination, Finished, Footing, SettleError, Shape, settle};
 use walbrook::restore::{self, Target};
 use walbrook::sqlite::{DatabaseFiles, Follower, OpenOptions};
@@ -17,6 +17,13 @@ use walbrook::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
 use crate::support::application::Session;
 use crate::support::memory::{Memory, ltx, name};
 use crate::support::rig::{Rig, sum_of};
+
+fn mark(txid: u64, millis: i64) -> Option<Mark> {
+    Some(Mark {
+        txid: Txid::new(txid)?,
+        time: Timestamp::from_millis(millis),
+    })
+}
 
 const NOON: i64 = 1_795_392_000_000;
 
@@ -268,9 +275,9 @@ fn pages_of_syncs_after_the_remembered_one_are_sent_again() {
         page_size: PageSize::new(512).unwrap(),
         pages: PageCount(5),
     };
-    let known = |remembered| match settle(&storage, database, Txid::new(remembered)).unwrap() {
+    let known = |remembered| match settle(&storage, database, mark(remembered, 0)).unwrap() {
         Footing::Known { acked, changed, .. } => (
-            acked.value(),
+            acked.txid.value(),
             changed.iter().map(PageNumber::value).collect::<Vec<_>>(),
         ),
         other => panic!("{other:?}"),
@@ -279,11 +286,18 @@ fn pages_of_syncs_after_the_remembered_one_are_sent_again() {
     assert_eq!(known(2), (4, vec![1, 2, 3, 4, 5, 6]));
     assert_eq!(known(3), (4, vec![1, 2, 3, 4, 5]));
     assert_eq!(known(4), (4, vec![]));
-    let unknown = settle(&storage, database, Txid::new(5)).unwrap();
+    let unknown = settle(&storage, database, mark(5, 0)).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { broken: false, .. }),
         "gone back: {unknown:?}"
     );
+    for other_history in [mark(4, 1), mark(3, 1)] {
+        let unknown = settle(&storage, database, other_history).unwrap();
+        assert!(
+            matches!(unknown, Footing::Unknown { broken: false, .. }),
+            "{unknown:?}"
+        );
+    }
     let unknown = settle(&storage, database, None).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { broken: false, .. }),
@@ -292,10 +306,25 @@ fn pages_of_syncs_after_the_remembered_one_are_sent_again() {
 
     storage.delete(&[name(1, 3, 4)]).unwrap();
     storage.set(name(0, 3, 3), Some(vec![7; 500]));
-    let unknown = settle(&storage, database, Txid::new(2)).unwrap();
+    let unknown = settle(&storage, database, mark(2, 0)).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { .. }),
         "an unreadable index: {unknown:?}"
+    );
+}
+
+#[test]
+fn a_file_that_leaves_no_txid_is_an_error() {
+    let last = name(0, u64::MAX, u64::MAX);
+    let storage = Memory::holding([(last, 1, Vec::new())]);
+    let database = Shape {
+        page_size: PageSize::new(512).unwrap(),
+        pages: PageCount(2),
+    };
+    let refused = settle(&storage, database, None);
+    assert!(
+        matches!(refused, Err(SettleError::LastTxid { .. })),
+        "{refused:?}"
     );
 }
 
@@ -328,7 +357,7 @@ fn after_litestream_a_file_of_ours_comes_before_any_checkpoint() {
     bench.storage.set(name(0, 2, 2), Some(theirs));
     let remembered = DestinationState {
         location: "memory".to_string(),
-        acked: Txid::new(2).unwrap(),
+        acked: mark(2, 0).unwrap(),
         dirty: PageSet::default(),
     };
     bench.destination = Destination::new("memory".to_string(), Ok(remembered));

@@ -19,7 +19,7 @@ pub(super) fn storage(location: &ReplicaLocation) -> Arc<dyn Storage> {
 pub(super) fn replica_of(database: &DatabaseConfig) -> Arc<dyn Storage> {
     match &database.replica.location {
         ReplicaLocation::File(root) => {
-            let storage = file_storage(root);
+            let storage = file_storage(root).exclusive();
             Arc::new(match ownership_of(&database.path) {
                 Some(ownership) => storage.with_ownership(ownership),
                 None => storage,

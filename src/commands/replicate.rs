@@ -129,8 +129,10 @@ pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcom
     super::start_logging(options.log_level.unwrap_or(config.logging.level));
     super::print_warnings(&warnings);
     config.exec = options.exec.or(config.exec);
-    if options.once && config.exec.take().is_some() {
-        log::warn!("`exec` of the configuration is not run with -once");
+    if options.once && config.exec.is_some() {
+        return Err(CommandError::new(
+            "cannot specify -once flag with `exec` in the configuration; a command runs as long as replication does",
+        ));
     }
     log::info!("walbrook {}", env!("CARGO_PKG_VERSION"));
     let mode = match options.once {

@@ -310,7 +310,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     if arguments.follow_interval.is_some() {
         return Err(super::not_supported_yet("-follow-interval", "leave it out"));
     }
-    let target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
+    let mut target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
     let existing = match (arguments.if_db_not_exists, arguments.force) {
         // With both, as in Litestream, a database that is there is kept.
         (true, _) => Existing::Keep,
@@ -323,6 +323,10 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     let shown = arguments.rest.first().cloned();
     let example = "walbrook restore DB_PATH";
     let source = ReplicaSource::from_arguments(arguments.rest, config, example)?;
+    // Of a configured database it is known that it is still replicated: where nothing is newer, nothing happened.
+    if let (Target::Before(time), ReplicaSource::Database { .. }) = (target, &source) {
+        target = Target::AsOf(time);
+    }
     let output = match (arguments.output.filter(|path| !path.is_empty()), &source) {
         (Some(path), _) => Base::of_process()
             .absolute(&path)

@@ -39,6 +39,11 @@ impl Complaint {
         self.since.is_none()
     }
 
+    /// How many attempts have failed in a row.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// The last error.
     pub(super) fn last(&self) -> Option<&str> {
         self.last.as_ref().map(|(text, _)| text.as_str())

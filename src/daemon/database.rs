@@ -33,6 +33,9 @@ const CONTENTION_POLL: Duration = Duration::from_millis(250);
 /// How often an idle database is looked at although no change was reported.
 const SAFETY_POLL: Duration = Duration::from_secs(15);
 
+/// How many failed looks in a row end a run that does not try again.
+const LOOKS_MAX: u32 = 5;
+
 /// What the thread of one database needs.
 pub(super) struct Setup {
     pub(super) config: DatabaseConfig,
@@ -81,6 +84,8 @@ struct DatabaseThread {
     absent: bool,
     /// What is at the path cannot be replicated, and that will not change by itself.
     refused: bool,
+    /// Another process writes to the replica, and what we would write next is taken.
+    taken: bool,
     timers: Timers,
     trouble: Trouble,
     saved: Option<(Salts, Txid)>,
@@ -126,6 +131,7 @@ impl DatabaseThread {
             opened: false,
             absent: false,
             refused: false,
+            taken: false,
             timers: Timers {
                 changed: false,
                 look_at: now,
@@ -231,19 +237,22 @@ impl DatabaseThread {
         let done = self.looked_since_stop && !self.destination.is_behind();
         let late = stop.deadline.is_some_and(|deadline| now >= deadline);
         let hopeless = match &self.follower {
-            Some(_) => !stop.tries_again && !self.trouble.storage.is_quiet(),
+            Some(_) => {
+                let database_fails = self.trouble.database.attempts() >= LOOKS_MAX;
+                !stop.tries_again && (database_fails || !self.trouble.storage.is_quiet())
+            }
             None => {
                 self.absent
                     || self.refused
                     || (!stop.tries_again && !self.trouble.database.is_quiet())
             }
         };
-        done || late || hopeless
+        done || late || hopeless || self.taken
     }
 
     /// Leaves the database at rest and remembers where it stood.
     fn end(mut self, now: Instant) -> Result<Option<Txid>, String> {
-        let behind = self.destination.is_behind();
+        let behind = !self.looked_since_stop || self.destination.is_behind();
         if let Some(follower) = &mut self.follower {
             if self.destination.allows_checkpoints()
                 && let Err(error) = follower.truncate(&mut self.destination)
@@ -258,10 +267,18 @@ impl DatabaseThread {
             (Some(_), true) => Err(format!(
                 "{}: the last changes are not on the storage ({}); they are still in the database",
                 self.name,
-                last(&self.trouble.storage).unwrap_or_else(|| "no time was left".to_string())
+                last(&self.trouble.storage)
+                    .or_else(|| last(&self.trouble.database))
+                    .unwrap_or_else(|| "no time was left".to_string())
             )),
             // Nothing was ever there to replicate, and nothing was asked for but to stop.
-            (None, _) if self.absent && self.stop.is_some_and(|stop| stop.tries_again) => Ok(None),
+            (None, _)
+                if self.absent
+                    && !self.opened
+                    && self.stop.is_some_and(|stop| stop.tries_again) =>
+            {
+                Ok(None)
+            }
             (None, _) => Err(last(&self.trouble.database)
                 .unwrap_or_else(|| format!("{}: was not opened", self.name))),
         }

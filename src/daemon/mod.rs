@@ -29,6 +29,9 @@ use crate::sys::fs::{FileSystem, SystemFiles};
 /// Stack of each thread: the deepest calls are SQLite's and LZ4's, which keep to some 64 KiB.
 const STACK_BYTES: usize = 512 << 10;
 
+/// Signals that come so close together are one: `timeout` signals its child, and then the child's group.
+const TOGETHER: Duration = Duration::from_millis(200);
+
 /// What a database's thread is told.
 enum Event {
     /// Its files may have changed.
@@ -114,7 +117,7 @@ pub fn replicate(
     let (happen, happenings) = channel();
     // First of all, so that no signal finds the program without a handler.
     listen_to_signals(happen.clone()).map_err(cannot_start("the signal handler"))?;
-    let uploads = Uploads::start().map_err(cannot_start("the upload threads"))?;
+    let uploads = Uploads::default();
     let watcher = Watcher::start()
         .inspect_err(|error| log::warn!("cannot watch files ({error}), polling instead"))
         .ok();
@@ -137,7 +140,7 @@ pub fn replicate(
         running: entrances.len(),
         entrances,
         child: None,
-        stopping: false,
+        once: mode == Mode::Once,
         timeout: config.shutdown_sync_timeout,
         retry_pause: config.shutdown_sync_interval,
         incomplete: Vec::new(),
@@ -171,7 +174,8 @@ struct Conductor {
     entrances: Vec<Sender<Event>>,
     running: usize,
     child: Option<Child>,
-    stopping: bool,
+    /// Whether a failure is final, as it is with `-once`.
+    once: bool,
     timeout: Duration,
     retry_pause: Duration,
     incomplete: Vec<String>,
@@ -179,12 +183,16 @@ struct Conductor {
 
 impl Conductor {
     fn conduct(mut self, happenings: &Receiver<Happening>) -> Result<(), DaemonError> {
-        let (mut interrupted, mut signalled, mut child_failure) = (false, false, None);
+        let (mut interrupted, mut child_failure) = (false, None);
+        let mut first_signal: Option<Instant> = None;
         while self.running > 0 {
             // The sender of the signal thread lives as long as the process.
             match happenings.recv() {
-                Ok(Happening::Signal(signal)) if !signalled => {
-                    signalled = true;
+                // A signal to a process group may come twice.
+                Ok(Happening::Signal(_))
+                    if first_signal.is_some_and(|at| at.elapsed() < TOGETHER) => {}
+                Ok(Happening::Signal(signal)) if first_signal.is_none() => {
+                    first_signal = Some(Instant::now());
                     log::info!(
                         "stopping: sending the last changes (a second signal stops at once)"
                     );
@@ -205,7 +213,9 @@ impl Conductor {
                     log::info!("the command has ended, sending the last changes");
                     self.child = None;
                     child_failure = failure;
-                    self.stop_within_timeout();
+                    if !interrupted {
+                        self.stop_within_timeout();
+                    }
                 }
                 Ok(Happening::DatabaseEnded(incomplete)) => {
                     self.running -= 1;
@@ -219,19 +229,17 @@ impl Conductor {
             (false, _) => Err(DaemonError::Incomplete(self.incomplete)),
             (true, None) => Ok(()),
             // A child that dies of the signal passed on to it has done what it was told.
-            (true, Some(Failure::Killed)) if signalled => Ok(()),
+            (true, Some(Failure::Killed)) if first_signal.is_some() => Ok(()),
             (true, Some(failure)) => Err(DaemonError::Child(failure.to_string())),
         }
     }
 
     fn stop_within_timeout(&mut self) {
-        if !self.stopping {
-            self.stop(Some(Instant::now() + self.timeout), true);
-        }
+        let deadline = Instant::now() + self.timeout;
+        self.stop(Some(deadline), !self.once);
     }
 
     fn stop(&mut self, deadline: Option<Instant>, tries_again: bool) {
-        self.stopping = true;
         let stop = Stop {
             deadline,
             tries_again,

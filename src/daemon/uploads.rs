@@ -2,17 +2,14 @@
 //!
 //! The queue is bounded by nature: each destination has at most one task in it.
 
-use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Event;
+use crate::database::Mark;
 use crate::replica::{Shape, Upload, settle};
 use crate::storage::Storage;
-use crate::units::Txid;
-
-/// How many storages are worked on at once.
-const THREADS: usize = 2;
 
 /// Something to do with a storage.
 pub(super) struct Task {
@@ -31,54 +28,83 @@ pub(super) enum Action {
         /// The database it is for.
         database: Shape,
         /// The TXID it is remembered at.
-        remembered: Option<Txid>,
+        remembered: Option<Mark>,
     },
     /// Write files.
     Upload(Upload),
 }
 
-/// The pool's entrance.
-#[derive(Clone)]
-pub(super) struct Uploads(Sender<Task>);
+/// The pool: a task that finds no thread waiting for it gets a new one. So a storage that hangs holds up nobody
+/// else, and there are never more threads than destinations.
+#[derive(Clone, Default)]
+pub(super) struct Uploads(Arc<Pool>);
+
+#[derive(Default)]
+struct Pool {
+    queue: Mutex<Queue>,
+    added: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: VecDeque<Task>,
+    waiting: usize,
+}
 
 impl Uploads {
-    /// Starts the threads. They end when the last entrance is dropped.
-    pub(super) fn start() -> io::Result<Uploads> {
-        let (entrance, tasks) = channel::<Task>();
-        let tasks = Arc::new(Mutex::new(tasks));
-        for _ in 0..THREADS {
-            let tasks = Arc::clone(&tasks);
-            super::spawn("upload", move || work(&tasks))?;
-        }
-        Ok(Uploads(entrance))
-    }
-
     /// Puts a task into the queue.
     pub(super) fn add(&self, task: Task) {
-        // Fails only if the threads have panicked, and then the process is about to abort.
-        let _ = self.0.send(task);
+        let mut queue = self.0.queue();
+        queue.tasks.push_back(task);
+        if queue.waiting >= queue.tasks.len() {
+            self.0.added.notify_one();
+            return;
+        }
+        drop(queue);
+        let pool = Arc::clone(&self.0);
+        if let Err(error) = super::spawn("upload", move || pool.work()) {
+            // Those that run will come to it.
+            log::error!("cannot start another thread for uploads: {error}");
+        }
     }
 }
 
-fn work(tasks: &Mutex<Receiver<Task>>) {
-    loop {
-        let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task {
-            storage,
-            action,
-            reply,
-        }) = next
-        else {
-            return;
-        };
-        let event = match action {
-            Action::Settle {
-                database,
-                remembered,
-            } => Event::Settled(settle(&*storage, database, remembered)),
-            Action::Upload(upload) => Event::Uploaded(upload.run(&*storage)),
-        };
-        // The view inside the upload is gone by now, so whoever hears of it finds its connection free.
-        let _ = reply.send(event);
+impl Pool {
+    fn work(&self) {
+        loop {
+            let Task {
+                storage,
+                action,
+                reply,
+            } = self.next();
+            let event = match action {
+                Action::Settle {
+                    database,
+                    remembered,
+                } => Event::Settled(settle(&*storage, database, remembered)),
+                Action::Upload(upload) => Event::Uploaded(upload.run(&*storage)),
+            };
+            // The view inside the upload is gone by now, so whoever hears of it finds its connection free.
+            let _ = reply.send(event);
+        }
+    }
+
+    fn next(&self) -> Task {
+        let mut queue = self.queue();
+        loop {
+            if let Some(task) = queue.tasks.pop_front() {
+                return task;
+            }
+            queue.waiting += 1;
+            queue = self
+                .added
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue.waiting -= 1;
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

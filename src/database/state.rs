@@ -9,7 +9,7 @@
 //! walbrook state 1
 //! file 1048602                                        inode of the database
 //! wal 8d3d75ce61e0f833 412 5f2a00c1 99ab0e2f 1204     salts, frame, checksum, pages
-//! replica 0000000000000042 1-3,17 file:///backup/app  TXID, dirty pages, location
+//! replica 0000000000000042 1795392168938 1-3,17 /backup/app    TXID, its time, dirty pages, location
 //! sum b90956c775a41001                                CRC-64 of the lines above
 //! ```
 
@@ -23,7 +23,7 @@ use crc::{CRC_64_GO_ISO, Crc, Table};
 use super::PageSet;
 use crate::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
 use crate::sys::fs::{FileSystem, parent, publish, replace};
-use crate::units::{PageCount, PageNumber, Txid};
+use crate::units::{PageCount, PageNumber, Timestamp, Txid};
 
 const FIRST_LINE: &str = "walbrook state 1";
 const FILE_NAME: &str = "walbrook-state";
@@ -49,9 +49,19 @@ pub struct DestinationState {
     /// Where the replica is; a state of another place does not count.
     pub location: String,
     /// The last TXID confirmed.
-    pub acked: Txid,
+    pub acked: Mark,
     /// The pages changed since, up to the place.
     pub dirty: PageSet,
+}
+
+/// A TXID of one certain history. Another replica that is found at the same place, on another disk say, may have
+/// the same TXID, but not a file that ends there with the same time in its header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Mark {
+    /// The TXID.
+    pub txid: Txid,
+    /// The time in the header of the file that ends there.
+    pub time: Timestamp,
 }
 
 /// How hard to try to get a state onto the disk.
@@ -139,7 +149,13 @@ impl State {
             false => runs.join(","),
         };
         // Writing to a string cannot fail. The location comes last, for it may hold spaces.
-        let _ = writeln!(text, "replica {acked} {runs} {}", one_line(location));
+        let _ = writeln!(
+            text,
+            "replica {} {} {runs} {}",
+            acked.txid,
+            acked.time.millis(),
+            one_line(location)
+        );
         let sum = checksum_of(&text);
         let _ = writeln!(text, "sum {sum:016x}");
         text
@@ -164,8 +180,11 @@ impl State {
         let mut hex = || u32::from_str_radix(wal.next()?, 16).ok();
         let checksum = WalChecksum([hex()?, hex()?]);
         let pages = PageCount(wal.next()?.parse().ok()?);
-        let mut replica = lines.next()?.strip_prefix("replica ")?.splitn(3, ' ');
-        let acked = Txid::from_hex(replica.next()?)?;
+        let mut replica = lines.next()?.strip_prefix("replica ")?.splitn(4, ' ');
+        let acked = Mark {
+            txid: Txid::from_hex(replica.next()?)?,
+            time: Timestamp::from_millis(replica.next()?.parse().ok()?),
+        };
         let dirty = parse_runs(replica.next()?)?;
         Some(State {
             inode,
@@ -227,7 +246,10 @@ mod tests {
             },
             destination: DestinationState {
                 location: "file:///back up/app".to_string(),
-                acked: Txid::new(66).unwrap(),
+                acked: Mark {
+                    txid: Txid::new(66).unwrap(),
+                    time: Timestamp::from_millis(-5),
+                },
                 dirty,
             },
         }
@@ -278,7 +300,7 @@ mod tests {
         #[test]
         fn no_sealed_text_panics(
             wal in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?",
-            replica in "(replica 0{15}[0-9a-f] [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
+            replica in "(replica 0{15}[0-9a-f] [0-9]{1,20} [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
         ) {
             let text = format!("{FIRST_LINE}\n{wal}{replica}");
             let _ = State::parse(&format!("{text}sum {:016x}\n", checksum_of(&text)));

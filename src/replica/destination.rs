@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::Footing;
 use super::upload::{LentView, Upload, UploadFile, UploadResult, sync_file};
-use crate::database::{DestinationState, PageSet};
+use crate::database::{DestinationState, Mark, PageSet};
 use crate::sqlite::{Changes, View};
 use crate::storage::{FileName, StorageError};
 use crate::units::{Level, PageNumber, Timestamp, Txid, TxidRange};
@@ -25,7 +25,7 @@ pub struct Destination {
     /// Why every page has to be sent, if it has to.
     everything: Option<String>,
     /// What is remembered of an earlier run, until the storage is asked.
-    remembered: Option<Txid>,
+    remembered: Option<Mark>,
     standing: Option<Standing>,
     in_flight: Option<InFlight>,
 }
@@ -34,7 +34,7 @@ pub struct Destination {
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     /// The newest TXID the storage has confirmed; none in an empty replica.
-    acked: Option<Txid>,
+    acked: Option<Mark>,
     /// The newest time any file has: the next one's is later, whatever the clock says.
     newest: Option<Timestamp>,
     /// No restore reaches `acked`.
@@ -47,9 +47,7 @@ struct InFlight {
     view: LentView,
     pages: Arc<PageSet>,
     everything: Option<String>,
-    files: Vec<FileName>,
-    /// The time of the last file.
-    created: Timestamp,
+    files: Vec<(FileName, Timestamp)>,
 }
 
 /// What came of an upload.
@@ -106,7 +104,7 @@ impl Destination {
     }
 
     /// What [`super::settle`] needs to know, if this destination has to be settled before anything is sent.
-    pub fn unsettled(&self) -> Option<Option<Txid>> {
+    pub fn unsettled(&self) -> Option<Option<Mark>> {
         (self.standing.is_none() && self.in_flight.is_none()).then_some(self.remembered)
     }
 
@@ -180,12 +178,13 @@ impl Destination {
 
     /// The newest TXID confirmed, if it is known.
     pub fn acked(&self) -> Option<Txid> {
-        self.standing.and_then(|standing| standing.acked)
+        let acked = self.standing.and_then(|standing| standing.acked);
+        acked.map(|mark| mark.txid)
     }
 
     /// The newest TXID confirmed, as far as is known or remembered.
     pub fn last_known(&self) -> Option<Txid> {
-        self.acked().or(self.remembered)
+        self.acked().or(self.remembered.map(|mark| mark.txid))
     }
 
     /// The view of the upload under way.
@@ -218,9 +217,7 @@ impl Destination {
         let files = match standing.acked {
             None => base(&pages, created),
             Some(acked) => {
-                let next = acked
-                    .next()
-                    .expect("2^64 syncs take longer than the sun has");
+                let next = acked.txid.next().expect("settled only where one follows");
                 let sync = UploadFile {
                     name: sync_file(TxidRange::single(next)),
                     created,
@@ -233,15 +230,13 @@ impl Destination {
             }
         };
         self.dirty = PageSet::default();
-        let names = files.iter().map(|file| file.name).collect();
-        let last = files.last().map_or(created, |file| file.created);
+        let names = files.iter().map(|file| (file.name, file.created)).collect();
         let upload = Upload::new(view, files);
         self.in_flight = Some(InFlight {
             view: upload.view().clone(),
             pages,
             everything: self.everything.take(),
             files: names,
-            created: last,
         });
         Some(upload)
     }
@@ -252,15 +247,18 @@ impl Destination {
         // Without a standing, every page is to be sent and the storage asked: the outcome is of no use.
         let standing = self.standing.as_mut()?;
         let confirmed = &upload.files[..result.confirmed];
-        if let Some(last) = confirmed.last() {
-            standing.acked = standing.acked.max(Some(last.txids.max()));
-            standing.newest = Some(upload.created);
+        if let Some((last, created)) = confirmed.last() {
+            standing.acked = Some(Mark {
+                txid: last.txids.max(),
+                time: *created,
+            });
+            standing.newest = Some(*created);
             standing.foreign = false;
         }
         let Some(error) = result.error else {
             standing.broken = false;
             return Some(Finished::Confirmed {
-                acked: standing.acked?,
+                acked: standing.acked?.txid,
                 bytes: result.bytes,
                 pages: upload.pages.len(),
             });
@@ -271,7 +269,9 @@ impl Destination {
                 self.everything = upload.everything.or(self.everything.take());
             }
             // A base without its first sync, which any page will do for.
-            Some(first) if first.level == Level::SNAPSHOT => self.dirty.insert(PageNumber::FIRST),
+            Some((first, _)) if first.level == Level::SNAPSHOT => {
+                self.dirty.insert(PageNumber::FIRST)
+            }
             // A sync without the snapshot that was to follow it: the next one is to be followed by one again.
             Some(_) => self.everything = upload.everything,
         }

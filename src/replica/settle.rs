@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::Read;
 
-use crate::database::PageSet;
+use crate::database::{Mark, PageSet};
 use crate::ltx::{Header, PageIndex, Tail, WalSource};
 use crate::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
 use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
@@ -27,8 +27,8 @@ pub enum Footing {
     /// It stands at `acked`, and what the WAL tells about since, with `changed`, is all that it lacks.
     Known {
         /// The newest TXID.
-        acked: Txid,
-        /// The time of the newest file.
+        acked: Mark,
+        /// The newest time any file has.
         newest: Timestamp,
         /// Pages that the replica may hold newer than the database, after a tail of the WAL was lost.
         changed: PageSet,
@@ -38,8 +38,8 @@ pub enum Footing {
     /// It stands at `acked`, but how the database differs from it is not known.
     Unknown {
         /// The newest TXID.
-        acked: Txid,
-        /// The time of the newest file.
+        acked: Mark,
+        /// The newest time any file has.
         newest: Timestamp,
         /// Why.
         reason: String,
@@ -71,12 +71,22 @@ pub enum SettleError {
         /// The database's.
         database: PageSize,
     },
+    /// A file claims the last TXID there can be, so that none can follow.
+    LastTxid {
+        /// The file.
+        location: String,
+    },
 }
 
 impl fmt::Display for SettleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SettleError::Storage(error) => error.fmt(f),
+            SettleError::LastTxid { location } => write!(
+                f,
+                "{location}: a file of this name leaves no TXID for what comes; no program gets that far, so \
+                 look who put it there, and remove it"
+            ),
             SettleError::PageSize { replica, database } => write!(
                 f,
                 "the replica holds pages of {replica} bytes, the database has pages of {database}; what is \
@@ -102,7 +112,7 @@ impl From<StorageError> for SettleError {
 pub fn settle(
     storage: &dyn Storage,
     database: Shape,
-    remembered: Option<Txid>,
+    remembered: Option<Mark>,
 ) -> Result<Footing, SettleError> {
     let files = storage.list_all()?;
     let Some(newest) = files
@@ -112,12 +122,18 @@ pub fn settle(
         return Ok(Footing::Empty);
     };
     let acked = newest.name.txids.max();
+    if acked.next().is_none() {
+        return Err(SettleError::LastTxid {
+            location: format!("{} of {}", newest.name, storage.location()),
+        });
+    }
     let time = files
         .iter()
         .map(|file| file.created)
         .max()
         .unwrap_or(newest.created);
-    let unknown = |reason: String, broken, foreign| Footing::Unknown {
+    let mark = |time| Mark { txid: acked, time };
+    let unknown = |reason: String, acked, broken, foreign| Footing::Unknown {
         acked,
         newest: time,
         reason,
@@ -128,11 +144,12 @@ pub fn settle(
     if reached != Some(acked) {
         let reached = reached.map_or("nothing".to_string(), |txid| format!("TXID {txid}"));
         let reason = format!("the replica has a hole: a restore reaches {reached}, not {acked}");
-        return Ok(unknown(reason, true, true));
+        return Ok(unknown(reason, mark(newest.created), true, true));
     }
     let Some((header, _)) = read_index(storage, newest)? else {
         return Ok(unknown(
             format!("the newest file ({}) is damaged", newest.name),
+            mark(newest.created),
             true,
             true,
         ));
@@ -144,25 +161,39 @@ pub fn settle(
         });
     }
     let foreign = newest.name.level != Level::SYNC || header.wal != WalSource::UNREAD;
+    let acked_at = mark(header.timestamp);
     let lost_tail = match remembered {
-        Some(at) if at == acked => Some(PageSet::default()),
-        Some(at) if at < acked => pages_since(storage, &files, at, database)?,
-        // The replica has gone back behind what it confirmed, or nothing is remembered.
+        Some(at) if at == acked_at => Some(PageSet::default()),
+        Some(at) if at.txid < acked && is_in(storage, &files, at)? => {
+            pages_since(storage, &files, at.txid, database)?
+        }
+        // The replica has gone back behind what it confirmed, is another one, or nothing is remembered.
         _ => None,
     };
     Ok(match lost_tail {
         Some(changed) => Footing::Known {
-            acked,
+            acked: acked_at,
             newest: time,
             changed,
             foreign,
         },
         None => unknown(
             "how it differs from the replica is not known".to_string(),
+            acked_at,
             false,
             foreign,
         ),
     })
+}
+
+/// Whether the history in `files` is the one that `at` is of: has a file that ends there with the same time.
+fn is_in(storage: &dyn Storage, files: &[FileInfo], at: Mark) -> Result<bool, SettleError> {
+    let ends_there = files.iter().find(|file| file.name.txids.max() == at.txid);
+    let Some(file) = ends_there else {
+        return Ok(false);
+    };
+    let header = read_header(storage, file)?;
+    Ok(header.is_some_and(|header| header.timestamp == at.time))
 }
 
 /// The TXID that a restore without a target reaches: from the newest snapshot on as far as files join.
@@ -237,16 +268,7 @@ fn read_index(
     storage: &dyn Storage,
     file: &FileInfo,
 ) -> Result<Option<(Header, PageIndex)>, SettleError> {
-    let mut header = [0; Header::BYTES];
-    let range = ByteRange::Exact {
-        offset: 0,
-        length: Header::BYTES as u64,
-    };
-    if file.size < Header::BYTES as u64 {
-        return Ok(None);
-    }
-    read_whole(storage, file.name, range, &mut header)?;
-    let Ok(header) = Header::parse(&header) else {
+    let Some(header) = read_header(storage, file)? else {
         return Ok(None);
     };
     let mut wanted = INDEX_BYTES_ESTIMATE.min(file.size);
@@ -259,6 +281,20 @@ fn read_index(
             Ok(Tail::Short { .. }) | Err(_) => return Ok(None),
         }
     }
+}
+
+/// The header of a file; none if it is not one of an LTX file.
+fn read_header(storage: &dyn Storage, file: &FileInfo) -> Result<Option<Header>, SettleError> {
+    if file.size < Header::BYTES as u64 {
+        return Ok(None);
+    }
+    let mut header = [0; Header::BYTES];
+    let range = ByteRange::Exact {
+        offset: 0,
+        length: Header::BYTES as u64,
+    };
+    read_whole(storage, file.name, range, &mut header)?;
+    Ok(Header::parse(&header).ok())
 }
 
 fn read_whole(

@@ -1,7 +1,9 @@
 //! The database file a restore makes, and the one that may be there already.
 //!
 //! The rule: what is at the output stays as it is until the new database is complete, verified and synced beside
-//! it; then the new one takes its name in one rename. Killed at any moment, the output has one or the other.
+//! it; then the new one takes its name in one rename. Killed at any moment, the output has one or the other. The old
+//! one's -wal and -journal have to go just before that rename, or SQLite would apply them to the new one: a power
+//! cut in that instant leaves the old one without them, and the new one, complete, beside it.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -20,8 +20,10 @@ pub enum Target {
     Latest,
     /// Exactly this TXID.
     Txid(Txid),
-    /// The newest state stored strictly before this time.
+    /// The newest state stored strictly before this time, which must lie within what the replica spans.
     Before(Timestamp),
+    /// The same, but the time may lie after everything: a database that nobody wrote to since.
+    AsOf(Timestamp),
 }
 
 /// The files to apply.
@@ -44,13 +46,15 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
     if files.is_empty() {
         return Err(PlanError::Empty);
     }
-    if let Target::Before(time) = target {
-        check_window(files, time)?;
+    match target {
+        Target::Before(time) => check_window(files, time, None)?,
+        Target::AsOf(time) => check_window(files, time, Some(time))?,
+        Target::Latest | Target::Txid(_) => (),
     }
     let eligible = |file: &&FileInfo| match target {
         Target::Latest => true,
         Target::Txid(txid) => file.name.txids.max() <= txid,
-        Target::Before(time) => file.created < time,
+        Target::Before(time) | Target::AsOf(time) => file.created < time,
     };
     let eligible: Vec<FileInfo> = files.iter().filter(eligible).copied().collect();
     let base = base(&eligible);
@@ -72,10 +76,14 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
 }
 
 /// A time outside of what the replica's files span is refused, since it is more likely a mistake (of the time
-/// zone, say) than a wish for the latest state.
-fn check_window(files: &[FileInfo], time: Timestamp) -> Result<(), PlanError> {
+/// zone, say) than a wish for the latest state. What they span may be widened up to `until`.
+fn check_window(
+    files: &[FileInfo],
+    time: Timestamp,
+    until: Option<Timestamp>,
+) -> Result<(), PlanError> {
     let times = || files.iter().map(|file| file.created);
-    match (times().min(), times().max()) {
+    match (times().min(), times().chain(until).max()) {
         (Some(oldest), Some(newest)) if time < oldest || time > newest => {
             Err(PlanError::OutsideWindow {
                 time,

@@ -18,7 +18,7 @@ fn greedy(files: &[FileInfo], target: Target) -> Result<Vec<FileInfo>, &'static 
         .filter(|file| match target {
             Target::Latest => true,
             Target::Txid(txid) => file.name.txids.max() <= txid,
-            Target::Before(time) => file.created < time,
+            Target::Before(time) | Target::AsOf(time) => file.created < time,
         })
         .collect();
     let mut chain = Vec::new();
@@ -66,7 +66,7 @@ fn fewest(files: &[FileInfo], target: Target, end: u64) -> u64 {
     let eligible = files.iter().filter(|file| match target {
         Target::Latest => true,
         Target::Txid(txid) => file.name.txids.max() <= txid,
-        Target::Before(time) => file.created < time,
+        Target::Before(time) | Target::AsOf(time) => file.created < time,
     });
     let (bases, others): (Vec<&FileInfo>, Vec<&FileInfo>) =
         eligible.partition(|file| file.name.level == Level::SNAPSHOT);
@@ -306,4 +306,23 @@ fn messages_name_the_way_on() {
     );
     let at_start = Target::Before(Timestamp::from_millis(1000));
     assert_eq!(plan(&files, at_start), Err(PlanError::NoBase));
+}
+
+#[test]
+fn a_time_after_everything_is_the_latest_state_where_that_is_known_to_be_meant() {
+    let files = [file(9, 1, 1, 10, 1000), file(0, 2, 2, 5, 2000)];
+    let time = Timestamp::from_millis;
+    let outside = Err(PlanError::OutsideWindow {
+        time: time(3000),
+        oldest: time(1000),
+        newest: time(2000),
+    });
+    assert_eq!(plan(&files, Target::Before(time(3000))), outside);
+    let latest = plan(&files, Target::AsOf(time(3000))).unwrap();
+    assert_eq!(latest, plan(&files, Target::Latest).unwrap());
+    let early = plan(&files, Target::AsOf(time(999)));
+    assert!(
+        matches!(early, Err(PlanError::OutsideWindow { .. })),
+        "{early:?}"
+    );
 }

@@ -46,8 +46,14 @@ impl Pin {
             if let (Some(before), Some(header)) = (before, files.wal_index()?)
                 && before == header
             {
+                let written_back = backfilled_before >= header.max_frame
+                    || files.backfilled()? >= header.max_frame;
+                // Under READ(0) the WAL may have started over just now, and the second count be that of the new one.
+                if !written_back && files.wal_index()? != Some(header) {
+                    continue;
+                }
                 return Ok(Pin {
-                    file_only: files.backfilled()? >= header.max_frame,
+                    file_only: written_back,
                     at_rest: backfilled_before >= header.max_frame && !met_checkpointer,
                     header,
                     connection,

@@ -25,6 +25,11 @@ pub enum StorageError {
         /// Why.
         source: io::Error,
     },
+    /// Somebody else writes to the same replica.
+    InUse {
+        /// The replica's path.
+        location: String,
+    },
     /// The storage failed or could not be reached.
     Io {
         /// What was being done: "list", "write", …
@@ -66,6 +71,12 @@ impl fmt::Display for StorageError {
                 "{location}: this is another directory than a moment ago (unmounted, mounted or replaced?); \
                  nothing was written, its position is read again"
             ),
+            StorageError::InUse { location } => write!(
+                f,
+                "{location}: another process writes to this replica; nothing was written over, since two would \
+                 destroy each other's history: stop the other one, or give one of them another path, and start \
+                 this one again"
+            ),
             StorageError::Content { location, source } => {
                 write!(f, "cannot produce {location}: {source}")
             }
@@ -85,7 +96,9 @@ impl fmt::Display for StorageError {
 /// What is safe and what to do, for the errors that a person can end. Only the machine's own errors: a server
 /// that refuses needs other advice.
 fn advice(error: &io::Error) -> &'static str {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{
+        NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
     if error.raw_os_error().is_none() {
         return "";
     }
@@ -97,6 +110,7 @@ fn advice(error: &io::Error) -> &'static str {
         ReadOnlyFilesystem => {
             "; nothing was changed, the file system is mounted read-only (after a disk error?)"
         }
+        NotADirectory => "; nothing was changed, the path of a replica must be that of a directory",
         _ => "",
     }
 }

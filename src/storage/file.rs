@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::seen::Seen;
 use super::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
 use crate::ltx::name::{file_name, parse_file_name};
-use crate::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish};
+use crate::sys::fs::{
+    DirectoryLock, Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish,
+};
 use crate::sys::temporary;
 use crate::units::{Level, Timestamp};
 
@@ -36,6 +38,7 @@ pub struct FileStorage {
     root: PathBuf,
     fs: Arc<dyn FileSystem>,
     ownership: Option<Ownership>,
+    exclusive: bool,
     state: Mutex<State>,
 }
 
@@ -44,6 +47,8 @@ struct State {
     seen: Seen,
     /// Levels already cleared of what dead runs left.
     swept: HashSet<Level>,
+    /// Files whose writing ended with an unknown outcome.
+    unsure: HashSet<PathBuf>,
 }
 
 impl FileStorage {
@@ -54,7 +59,17 @@ impl FileStorage {
             root,
             fs,
             ownership: None,
+            exclusive: false,
             state: Mutex::default(),
+        }
+    }
+
+    /// The same, for a writer that knows what is there: a name that somebody else has taken meanwhile is not
+    /// written over, but an error.
+    pub fn exclusive(self) -> FileStorage {
+        FileStorage {
+            exclusive: true,
+            ..self
         }
     }
 
@@ -181,6 +196,26 @@ impl FileStorage {
         Ok(sink.written)
     }
 
+    /// Holds the directory while one file is written, so that of two writers the later one sees the file of the
+    /// earlier one. Not for longer: an open directory keeps its disk from being unmounted.
+    fn lock(&self, path: &Path) -> Result<Option<DirectoryLock>, StorageError> {
+        if !self.exclusive {
+            return Ok(None);
+        }
+        let in_use = || StorageError::InUse {
+            location: self.location(),
+        };
+        let lock = self.fs.lock_directory(&self.root);
+        let lock = lock.map_err(|error| failed("lock", &self.root, error))?;
+        let lock = lock.ok_or_else(in_use)?;
+        // What we may have written ourselves, and could not make sure of, is written again.
+        let theirs = self.fs.status(path).is_ok() && !self.state().unsure.contains(path);
+        match theirs {
+            true => Err(in_use()),
+            false => Ok(Some(lock)),
+        }
+    }
+
     /// Removes what dead runs left in the directory of `level`. `temporary` was just created there: its time is
     /// that file system's own idea of now.
     fn sweep(&self, level: Level, temporary: &Path) {
@@ -248,6 +283,7 @@ impl Storage for FileStorage {
     ) -> Result<u64, StorageError> {
         let first = self.prepare(name.level)?;
         let path = self.path(name);
+        let _lock = self.lock(&path)?;
         let temporary = temporary::beside(&path);
         let file = self.fs.create(&temporary);
         let file = file.map_err(|error| failed("write", &path, error))?;
@@ -259,8 +295,14 @@ impl Storage for FileStorage {
             .map_err(|error| match (self.fs.remove(&temporary), error) {
                 // The temporary was still there, so the rename has not happened.
                 (Ok(()), StorageError::Io { source, .. }) => failed("write", &path, source),
-                (_, error) => error,
+                (_, error) => {
+                    if error.outcome_unknown() {
+                        self.state().unsure.insert(path.clone());
+                    }
+                    error
+                }
             })?;
+        self.state().unsure.remove(&path);
         self.state().seen.wrote(name.level);
         Ok(written)
     }

@@ -5,7 +5,7 @@
 //! name by [`publish`], complete and synced; [`replace`] is for caches that carry a checksum.
 //! SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -99,9 +99,20 @@ pub trait FileSystem: Send + Sync {
     fn status(&self, path: &Path) -> io::Result<Status>;
     /// Gives `path` the permission bits of `owner`, and its user and group where this process may.
     fn set_owner(&self, path: &Path, owner: Owner) -> io::Result<()>;
+    /// Makes directory `path` this holder's until the lock is dropped; none while another process, or another
+    /// holder in this one, has it. Where the file system knows no locks, everybody gets one.
+    fn lock_directory(&self, _path: &Path) -> io::Result<Option<DirectoryLock>> {
+        Ok(Some(DirectoryLock(None)))
+    }
     /// Bytes that this process may still store on the file system that holds the directory `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
+
+/// The hold on a directory that [`FileSystem::lock_directory`] gives.
+#[derive(Debug)]
+pub struct DirectoryLock(
+    #[expect(dead_code, reason = "closing it is what it is for")] Option<File>,
+);
 
 /// A file open for writing.
 pub trait OpenFile: Write + Send {
@@ -263,6 +274,15 @@ impl FileSystem for SystemFiles {
         // Only root may give a file away; everybody else's files stay their own, which is fine.
         let _ = chown(path, Some(owner.user), Some(owner.group));
         fs::set_permissions(path, Permissions::from_mode(owner.mode))
+    }
+
+    fn lock_directory(&self, path: &Path) -> io::Result<Option<DirectoryLock>> {
+        let directory = File::open(path)?;
+        Ok(match directory.try_lock() {
+            Ok(()) => Some(DirectoryLock(Some(directory))),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(_)) => Some(DirectoryLock(None)),
+        })
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

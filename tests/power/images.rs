@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::crash::CrashFiles;
-use walbrook::database::{DestinationState, Durability, PageSet, State, StateFile};
+use walbrook::database::{DestinationState, Durability, Mark, PageSet, State, StateFile};
 use walbrook::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
 use walbrook::storage::file::FileStorage;
 use walbrook::storage::{Content, FileName, Storage};
@@ -155,7 +155,10 @@ fn state(txid: u64, runs: u32) -> State {
         },
         destination: DestinationState {
             location: "file:///replica".to_string(),
-            acked: Txid::new(txid).unwrap(),
+            acked: Mark {
+                txid: Txid::new(txid).unwrap(),
+                time: Timestamp::from_millis(1_795_392_000_000),
+            },
             dirty,
         },
     }

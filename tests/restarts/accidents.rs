@@ -222,3 +222,38 @@ fn two_databases_on_one_replica_are_refused() {
     assert!(ended.log.contains("is also that of"), "{}", ended.log);
     assert!(!rig.replica().exists());
 }
+
+#[test]
+fn a_disk_that_is_swapped_for_another_and_back_misses_nothing() {
+    let (rig, mut session) = replicated_until(End::Stopped);
+    let (first, second) = (rig.path("first"), rig.path("second"));
+    // The backup disk is not mounted, and its mount point gets a replica of its own.
+    fs::rename(rig.replica(), &first).unwrap();
+    session.sql("UPDATE t SET v = 'new' WHERE id = 1");
+    goes_on(&rig, &mut session);
+    // Then it is there again, with more TXIDs than the other one, which the state is of.
+    fs::rename(rig.replica(), &second).unwrap();
+    fs::rename(&first, rig.replica()).unwrap();
+    goes_on(&rig, &mut session);
+    fs::rename(rig.replica(), &first).unwrap();
+    fs::rename(&second, rig.replica()).unwrap();
+    goes_on(&rig, &mut session);
+}
+
+#[test]
+fn two_processes_on_one_replica_do_not_mix_their_databases() {
+    let (rig, mut session, process) = replicating();
+    let other = rig.path("other.db");
+    sqlite(&other, "CREATE TABLE x(y); INSERT INTO x VALUES(1)");
+    let mut command = rig.replicate();
+    let mut intruder = rig.run(command.arg("-once").arg(&other).arg(rig.url()));
+    intruder.ended().well();
+    // Its TXID is taken: whoever comes later says so, and writes nothing.
+    session.insert("t", 3);
+    process.wait_for("another process writes to this replica");
+    assert_eq!(process.stop().code(), 1);
+    let restored = rig.restore(Program::Walbrook);
+    assert_eq!(sqlite(&restored, "SELECT y FROM x").trim(), "1");
+    // Alone again, it goes on.
+    goes_on(&rig, &mut session);
+}

@@ -134,7 +134,9 @@ impl DatabaseThread {
         self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
         self.refused = error.is_lasting();
         if matches!(error, SqliteError::Lost { .. }) {
-            log::warn!("{error}");
+            if self.trouble.database.raise(&error.to_string(), now) {
+                log::warn!("{error}");
+            }
             self.start_over_on_same_files(now);
             return;
         }
@@ -167,7 +169,8 @@ impl DatabaseThread {
     fn start_over_on_same_files(&mut self, now: Instant) {
         self.destination
             .lost_track("the WAL did not continue".to_string());
-        self.timers.look_at = now + CONTENTION_POLL;
+        let pause = self.trouble.database.pause(CONTENTION_POLL, OPEN_PAUSE_MAX);
+        self.timers.look_at = now + pause;
         let Some(follower) = self.follower.take() else {
             return;
         };

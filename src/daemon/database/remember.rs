@@ -32,7 +32,7 @@ impl DatabaseThread {
         let Some(destination) = self.destination.state() else {
             return;
         };
-        let acked = destination.acked;
+        let acked = destination.acked.txid;
         let state = State {
             inode: follower.files().inode(),
             position,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::DatabaseThread;
 use crate::daemon::uploads::{Action, Task};
 use crate::replica::{Finished, Footing, SettleError, Shape, UploadResult};
+use crate::storage::StorageError;
 
 /// The longest pause between attempts to reach a storage.
 const STORAGE_PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -100,6 +101,9 @@ impl DatabaseThread {
                     log::info!("{}: sending every page, since {reason}", self.name);
                 }
             }
+            Err(SettleError::Storage(error)) => {
+                self.trouble_with_storage(&tries_again(&error), now)
+            }
             Err(error) => self.trouble_with_storage(&error.to_string(), now),
         }
     }
@@ -125,17 +129,17 @@ impl DatabaseThread {
                     acked.value()
                 );
             }
-            Some(Finished::Failed(error)) => self.trouble_with_storage(&error.to_string(), now),
+            Some(Finished::Failed(error)) => {
+                self.taken = matches!(error, StorageError::InUse { .. });
+                self.trouble_with_storage(&tries_again(&error), now);
+            }
             None => {}
         }
     }
 
     fn trouble_with_storage(&mut self, error: &str, now: Instant) {
         if self.trouble.storage.raise(error, now) {
-            log::error!(
-                "{}: {error}; changes are kept track of and sent when it works again",
-                self.name
-            );
+            log::error!("{}: {error}", self.name);
         }
         let first = self.setup.config.replica.sync_interval;
         let pause = match self.stop {
@@ -157,4 +161,8 @@ impl DatabaseThread {
             );
         }
     }
+}
+
+fn tries_again(error: &StorageError) -> String {
+    format!("{error}; changes are kept track of and sent when it works again")
 }

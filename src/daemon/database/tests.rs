@@ -83,7 +83,7 @@ fn an_upload_that_hangs_does_not_keep_a_replaced_wal_from_being_taken_up() {
         storage: Arc::new(storage),
         fs: Arc::new(SystemFiles),
         clock: Arc::new(SystemClock),
-        uploads: Uploads::start().unwrap(),
+        uploads: Uploads::default(),
         watcher: None,
     };
     let mailbox = Mailbox::new();
