@@ -115,3 +115,31 @@ fn query_ignoring_rows(connection: &Connection, sql: &str) -> rusqlite::Result<(
     while rows.next()?.is_some() {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_connections_sync_what_they_write_back_and_do_nothing_by_themselves() {
+        let path =
+            std::env::temp_dir().join(format!("connection-{}", crate::sys::random::unique()));
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t(x)")
+            .unwrap();
+        let connection = open(&path, Duration::ZERO).unwrap();
+        let setting = |name: &str| -> i64 {
+            let sql = format!("PRAGMA {name}");
+            connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        // At 1, NORMAL, or above a checkpoint syncs the database file before the WAL is reused.
+        assert!(setting("synchronous") >= 1);
+        assert_eq!(setting("wal_autocheckpoint"), 0);
+        assert_eq!(setting("mmap_size"), 0);
+        let no_checkpoint = connection.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE);
+        assert!(no_checkpoint.unwrap());
+        drop(connection);
+        std::fs::remove_file(path).unwrap();
+    }
+}
