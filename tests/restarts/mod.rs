@@ -10,7 +10,7 @@ mod state;
 mod stopped;
 
 use crate::support::application::Session;
-use crate::support::process::Process;
+use crate::support::process::{Process, wait_until};
 use crate::support::rig::{Program, Rig};
 
 /// How replication ends before something happens.
@@ -62,7 +62,14 @@ fn goes_on(rig: &Rig, session: &mut Session) {
 /// As [`goes_on`], but with no write to help it along.
 #[track_caller]
 fn catches_up(rig: &Rig) {
+    let openings = || {
+        let log = std::fs::read_to_string(rig.log(Program::Walbrook)).unwrap_or_default();
+        log.matches("replicating to").count()
+    };
+    let before = openings();
     let process = rig.start(Program::Walbrook);
+    // The replica may be up to date already, and the process not yet ready to be stopped.
+    wait_until("opened", || openings() > before);
     rig.wait_in_sync();
     process.stop().well();
     rig.assert_in_sync();
