@@ -28,7 +28,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
 
 /// list the databases of the configuration
 #[derive(FromArgs)]
-pub struct DatabasesArguments {
+pub(crate) struct DatabasesArguments {
     /// the configuration file
     #[argh(option)]
     config: Option<String>,
@@ -47,7 +47,10 @@ pub struct DatabasesArguments {
 ///
 /// # Errors
 /// When the configuration cannot be used or `out` cannot be written.
-pub fn run(arguments: DatabasesArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(
+    arguments: DatabasesArguments,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     if !arguments.rest.is_empty() {
         return Err(CommandError::new("too many arguments").with_try("walbrook databases"));
     }

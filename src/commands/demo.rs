@@ -39,7 +39,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
 
 /// show replication and restore
 #[derive(FromArgs)]
-pub struct DemoArguments {
+pub(crate) struct DemoArguments {
     /// leave the files
     #[argh(switch)]
     keep: bool,
@@ -60,7 +60,7 @@ const BETWEEN_TRANSACTIONS: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// When a step of it fails, or the restored database differs from the lost one.
-pub fn run(arguments: DemoArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(arguments: DemoArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     if !arguments.rest.is_empty() {
         return Err(CommandError::new("too many arguments").with_try("walbrook demo"));
     }

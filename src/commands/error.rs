@@ -8,7 +8,7 @@ use crate::storage::StorageError;
 
 /// How a command ended that could say all it had to say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Exit code 0.
     Success,
     /// Exit code 1; the log or the output already says why.
@@ -17,7 +17,7 @@ pub enum Outcome {
 
 /// Why a command failed: `Error: …` on stderr, exit code 1.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     message: String,
     try_command: Option<String>,
     output_closed: bool,
@@ -25,7 +25,7 @@ pub struct CommandError {
 
 impl CommandError {
     /// An error that says `message`, a sentence without a full stop.
-    pub fn new(message: impl Into<String>) -> CommandError {
+    pub(crate) fn new(message: impl Into<String>) -> CommandError {
         CommandError {
             message: message.into(),
             try_command: None,
@@ -35,7 +35,7 @@ impl CommandError {
 
     /// Adds a command line that would do what was meant: a second line, `Try: …`.
     #[must_use]
-    pub fn with_try(self, command: impl Into<String>) -> CommandError {
+    pub(crate) fn with_try(self, command: impl Into<String>) -> CommandError {
         CommandError {
             try_command: Some(command.into()),
             ..self
@@ -43,12 +43,12 @@ impl CommandError {
     }
 
     /// The command line to try instead.
-    pub fn try_command(&self) -> Option<&str> {
+    pub(crate) fn try_command(&self) -> Option<&str> {
         self.try_command.as_deref()
     }
 
     /// Whether the reader of stdout went away (`walbrook … | head`). That is no failure.
-    pub fn is_output_closed(&self) -> bool {
+    pub(crate) fn is_output_closed(&self) -> bool {
         self.output_closed
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// One JSON value.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Json {
+pub(crate) enum Json {
     /// A whole number.
     Number(u64),
     /// A text.
@@ -17,7 +17,7 @@ pub enum Json {
 
 impl Json {
     /// What `text` displays, as a text.
-    pub fn text(text: impl fmt::Display) -> Json {
+    pub(crate) fn text(text: impl fmt::Display) -> Json {
         Json::Text(text.to_string())
     }
 

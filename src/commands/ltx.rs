@@ -35,7 +35,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
 
 /// list the files of a replica
 #[derive(FromArgs)]
-pub struct LtxArguments {
+pub(crate) struct LtxArguments {
     /// the configuration file
     #[argh(option)]
     config: Option<String>,
@@ -55,20 +55,20 @@ pub struct LtxArguments {
 
 /// What `ltx` is asked to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LtxOptions {
+pub(crate) struct LtxOptions {
     /// The replica to look at.
-    pub source: ReplicaSource,
+    pub(crate) source: ReplicaSource,
     /// The level to list; none lists all.
-    pub level: Option<Level>,
+    pub(crate) level: Option<Level>,
     /// Whether output is JSON.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Lists the files. A replica that does not exist has none.
 ///
 /// # Errors
 /// When the arguments make no sense together or the replica cannot be looked into.
-pub fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     let storage = open::storage(&options.source.location()?);
     let files = match options.level {

@@ -4,20 +4,20 @@
 //! command's argument struct, and the command's `options` says what they mean together. Exit codes are
 //! Litestream's: 0 for success, 1 for every failure.
 
-pub mod databases;
-pub mod demo;
+mod databases;
+mod demo;
 mod error;
 mod flags;
 mod help;
-pub mod json;
-pub mod ltx;
+mod json;
+mod ltx;
 mod open;
 mod progress;
-pub mod replicate;
-pub mod restore;
-pub mod source;
-pub mod table;
-pub mod version;
+mod replicate;
+mod restore;
+mod source;
+mod table;
+mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-pub use error::{CommandError, Outcome};
+use error::{CommandError, Outcome};
 use flags::Rewritten;
 use help::CommandHelp;
 

@@ -53,7 +53,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
 
 /// replicate databases
 #[derive(FromArgs)]
-pub struct ReplicateArguments {
+pub(crate) struct ReplicateArguments {
     /// the configuration file
     #[argh(option)]
     config: Option<String>,
@@ -85,20 +85,20 @@ pub struct ReplicateArguments {
 
 /// What `replicate` is asked to do.
 #[derive(Clone, Eq, PartialEq)]
-pub struct ReplicateOptions {
+pub(crate) struct ReplicateOptions {
     /// What to replicate.
-    pub source: ReplicateSource,
+    pub(crate) source: ReplicateSource,
     /// The command from `-exec`; the configuration may have one as well, which this one beats.
-    pub exec: Option<String>,
+    pub(crate) exec: Option<String>,
     /// Whether to stop after one round.
-    pub once: bool,
+    pub(crate) once: bool,
     /// The level from `-log-level` or `$LOG_LEVEL`; none leaves it to the configuration.
-    pub log_level: Option<LogLevel>,
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 /// Where the databases to replicate are named.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ReplicateSource {
+pub(crate) enum ReplicateSource {
     /// In the configuration.
     File(ConfigFile),
     /// On the command line.
@@ -110,7 +110,7 @@ impl ReplicateSource {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
+    pub(crate) fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
         match self {
             ReplicateSource::File(file) => file.load(),
             ReplicateSource::Arguments(config) => Ok((Config::clone(config), Vec::new())),
@@ -123,7 +123,10 @@ impl ReplicateSource {
 /// # Errors
 /// When the arguments make no sense together, the configuration is not right, or not everything was on the
 /// storage at the end.
-pub fn run(arguments: ReplicateArguments, _out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(
+    arguments: ReplicateArguments,
+    _out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     let (mut config, warnings) = options.source.load()?;
     super::start_logging(options.log_level.unwrap_or(config.logging.level));

@@ -84,7 +84,7 @@ const fn switch(name: &'static str, help: &'static str) -> Flag {
 
 /// restore a database
 #[derive(FromArgs)]
-pub struct RestoreArguments {
+pub(crate) struct RestoreArguments {
     /// the configuration file
     #[argh(option)]
     config: Option<String>,
@@ -134,30 +134,33 @@ pub struct RestoreArguments {
 
 /// What `restore` is asked to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RestoreOptions {
+pub(crate) struct RestoreOptions {
     /// The replica to read.
-    pub source: ReplicaSource,
+    pub(crate) source: ReplicaSource,
     /// The file to write, absolute: from `-o`, else the database's own path.
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
     /// Which state to restore.
-    pub target: Target,
+    pub(crate) target: Target,
     /// What to do about a database that is there already.
-    pub existing: Existing,
+    pub(crate) existing: Existing,
     /// Whether a replica without files counts as success.
-    pub if_replica_exists: bool,
+    pub(crate) if_replica_exists: bool,
     /// Whether only the plan is printed.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Whether output is JSON.
-    pub json: bool,
+    pub(crate) json: bool,
     /// How SQLite checks the result.
-    pub integrity: Integrity,
+    pub(crate) integrity: Integrity,
 }
 
 /// Restores, or says what would be restored. Success is silent but for a line at the end.
 ///
 /// # Errors
 /// When the arguments make no sense together or the restore fails; the output is then what it was before.
-pub fn run(arguments: RestoreArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(
+    arguments: RestoreArguments,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     super::start_logging(LogLevel::Warn);
     let storage = open::storage(&options.source.location()?);

@@ -7,11 +7,11 @@ use crate::config::{Config, ConfigError, ReplicaLocation, Warning, database_path
 
 /// Which configuration file to read, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// The file named with `-config`; none looks in the usual places.
-    pub explicit: Option<PathBuf>,
+    pub(crate) explicit: Option<PathBuf>,
     /// Whether environment variables in it are replaced.
-    pub expand: bool,
+    pub(crate) expand: bool,
 }
 
 impl ConfigFile {
@@ -27,14 +27,14 @@ impl ConfigFile {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
+    pub(crate) fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
         Config::load(self.explicit.as_deref(), self.expand)
     }
 }
 
 /// The replica a command reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ReplicaSource {
+pub(crate) enum ReplicaSource {
     /// That of a configured database.
     Database {
         /// The database, absolute.

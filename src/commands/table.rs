@@ -4,20 +4,20 @@ use std::fmt;
 
 /// Rows of text under a header.
 #[derive(Clone, Debug)]
-pub struct Table<const COLUMNS: usize> {
+pub(crate) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table with only its header line.
-    pub fn new(header: [&str; COLUMNS]) -> Table<COLUMNS> {
+    pub(crate) fn new(header: [&str; COLUMNS]) -> Table<COLUMNS> {
         Table {
             rows: vec![header.map(str::to_owned)],
         }
     }
 
     /// Adds a row; control characters are shown as escapes.
-    pub fn add(&mut self, row: [String; COLUMNS]) {
+    pub(crate) fn add(&mut self, row: [String; COLUMNS]) {
         self.rows.push(row.map(|cell| harmless(&cell)));
     }
 }

@@ -24,7 +24,7 @@ const COMPATIBLE_WITH: &str = "Litestream 0.5.17";
 
 /// print the version
 #[derive(FromArgs)]
-pub struct VersionArguments {
+pub(crate) struct VersionArguments {
     /// more than the number
     #[argh(switch)]
     verbose: bool,
@@ -34,7 +34,10 @@ pub struct VersionArguments {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn run(arguments: VersionArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+pub(crate) fn run(
+    arguments: VersionArguments,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     let version = env!("CARGO_PKG_VERSION");
     if arguments.verbose {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
