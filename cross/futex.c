@@ -2,8 +2,8 @@
  *
  * It calls SYS_futex with a `struct timespec` of the size that musl has now, while the kernel's call of that number
  * takes the old one: waits on little-endian machines would lose the fraction of the second, and those on big-endian
- * ones would end at once, to be begun again for ever. Linked with --wrap=syscall into the 32-bit targets. Kernels before
- * 5.1 have only the old call.
+ * ones would end at once, to be begun again for ever. Linked with --wrap=syscall into the 32-bit targets. Kernels
+ * before 5.1 have only the old call.
  */
 #include <errno.h>
 #include <linux/futex.h>
