@@ -41,19 +41,26 @@ fn everything_is_written_back_and_the_next_write_restarts_the_wal() {
 fn writers_that_never_pause_are_held_up_only_for_a_moment() {
     let mut bench = Bench::new();
     let mut follower = bench.follow();
-    bench.app.send(&BUSY_WRITER.replace("SECONDS", "3"));
     let (mut restarts, mut salts) = (0, follower.position().salts);
-    let end = Instant::now() + Duration::from_millis(2800);
-    while Instant::now() < end {
-        // While writers commit without pause, a view may not be had at once.
-        match follower.write_back(Blocking::Briefly, &mut PageSet::default()) {
-            Ok(_) => {}
-            Err(error) => assert!(error.is_passing(), "{error}"),
+    // On a busy machine a round may see only one or two.
+    for _ in 0..8 {
+        bench.app.send(&BUSY_WRITER.replace("SECONDS", "3"));
+        let end = Instant::now() + Duration::from_millis(2800);
+        while Instant::now() < end {
+            // While writers commit without pause, a view may not be had at once.
+            match follower.write_back(Blocking::Briefly, &mut PageSet::default()) {
+                Ok(_) => {}
+                Err(error) => assert!(error.is_passing(), "{error}"),
+            }
+            let now = follower.position().salts;
+            restarts += u32::from(std::mem::replace(&mut salts, now) != salts);
+            std::thread::sleep(Duration::from_millis(20));
         }
-        restarts += u32::from(std::mem::replace(&mut salts, follower.position().salts) != salts);
-        std::thread::sleep(Duration::from_millis(20));
+        bench.app.answer();
+        if restarts > 3 {
+            break;
+        }
     }
-    bench.app.answer();
     let longest = longest(&mut bench.app);
     println!(
         "{} commits, the longest took {longest:?}",
