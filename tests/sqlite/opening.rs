@@ -18,8 +18,20 @@ fn error(path: &Path) -> SqliteError {
     DatabaseFiles::open(path, HASTY).err().unwrap()
 }
 
-/// The locks this process holds on a file, as the kernel lists them.
+/// The locks this process holds on a file. The kernel's list may miss some while others come and go, so it is read
+/// until it says the same twice.
 fn locks(path: &Path) -> Vec<String> {
+    let mut before = listed_locks(path);
+    loop {
+        let now = listed_locks(path);
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
+}
+
+fn listed_locks(path: &Path) -> Vec<String> {
     let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
     let owner = format!(" {} ", std::process::id());
     let all = fs::read_to_string("/proc/locks").unwrap();
