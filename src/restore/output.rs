@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::RestoreError;
-use crate::sys::fs::{FileSystem, OpenFile, Status, parent, publish};
+use crate::sys::fs::{FileSystem, OpenFile, Status, parent, publish, with_suffix};
 use crate::sys::temporary;
 
 /// What SQLite keeps beside a database.
@@ -91,7 +91,7 @@ impl<'a> Side<'a> {
         size: u64,
     ) -> Result<Side<'a>, RestoreError> {
         let directory = parent(output);
-        if !directory.as_os_str().is_empty() && status(fs, directory)?.is_none() {
+        if status(fs, directory)?.is_none() {
             let created = fs.create_directories(directory);
             created.map_err(|error| RestoreError::io("create directory", directory, error))?;
         }
@@ -210,11 +210,9 @@ pub(super) enum Published {
 }
 
 fn sidecars(output: &Path) -> impl Iterator<Item = PathBuf> {
-    SIDECARS.into_iter().map(move |suffix| {
-        let mut name = output.as_os_str().to_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    })
+    SIDECARS
+        .into_iter()
+        .map(move |suffix| with_suffix(output, suffix))
 }
 
 fn status(fs: &dyn FileSystem, path: &Path) -> Result<Option<Status>, RestoreError> {

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::header::FileHeader;
 use super::wal_index::{self, WalIndexHeader};
 use super::{FrameNumber, SqliteError, connection, locks};
-use crate::sys::fs::FileIdentity;
+use crate::sys::fs::{FileIdentity, with_suffix};
 
 /// How many views there can be at once, those still being uploaded included, and one more for checkpoints.
 const CONNECTIONS: usize = 5;
@@ -327,10 +327,4 @@ pub(super) fn io_error(operation: &'static str, path: &Path, source: io::Error) 
         path: path.to_path_buf(),
         source,
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -154,6 +154,13 @@ pub fn replace(
     fs.rename(temporary, name)
 }
 
+/// The path with `suffix` right behind it, as SQLite names what it keeps beside a database.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// The directory that holds `path`.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::fs::Entry;
+use super::fs::{Entry, with_suffix};
 use super::random;
 use crate::units::Timestamp;
 
@@ -22,13 +22,8 @@ const END: &str = ".tmp";
 
 /// A name beside `path` that nobody else uses, for content that will be renamed to `path`.
 pub fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(format!(
-        "{MARK}{:016x}-{:016x}{END}",
-        run(),
-        random::unique()
-    ));
-    PathBuf::from(name)
+    let suffix = format!("{MARK}{:016x}-{:016x}{END}", run(), random::unique());
+    with_suffix(path, &suffix)
 }
 
 /// The final name that `temporary` is content for, and whether this process is writing it; none when it is no
