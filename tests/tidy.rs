@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["database", "ltx", "sqlite", "storage", "units"],
     ),
     ("restore", &["ltx", "storage", "sys", "units"]),
-    ("config", &["sys", "units"]),
+    ("config", &["storage", "sys", "units"]),
     (
         "daemon",
         &[

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::units::Timestamp;
+
 /// A failed storage operation. Each names the operation, the file or place, and the cause.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -30,6 +32,35 @@ pub enum StorageError {
         /// The replica's path.
         location: String,
     },
+    /// Under this name stands an earlier upload of ours whose outcome was not known, with other content. It was
+    /// left as it is.
+    Arrived {
+        /// The file's path or URL.
+        location: String,
+        /// The time that upload was given.
+        created: Timestamp,
+    },
+    /// The server could not be reached, or its answer did not come or was that it cannot just now, so often
+    /// that it was given up for the moment.
+    Unreachable {
+        /// What was being done: "list", "write", …
+        operation: &'static str,
+        /// On what.
+        location: String,
+        /// Why.
+        source: io::Error,
+        /// Whether the last attempt, or one before it, may yet take effect.
+        sent: bool,
+    },
+    /// The server refused, and will again until somebody changes something.
+    Refused {
+        /// What was being done: "list", "write", …
+        operation: &'static str,
+        /// On what.
+        location: String,
+        /// What the server said, and what to do about it.
+        reason: String,
+    },
     /// The storage failed or could not be reached.
     Io {
         /// What was being done: "list", "write", …
@@ -44,14 +75,12 @@ pub enum StorageError {
 impl StorageError {
     /// Whether the file may have arrived in spite of the error.
     pub fn outcome_unknown(&self) -> bool {
-        // A rename either happened or not, but the error may have come after it (syncing the directory).
-        matches!(
-            self,
-            StorageError::Io {
-                operation: "publish",
-                ..
-            }
-        )
+        match self {
+            StorageError::Unreachable { sent, .. } => *sent,
+            // A rename either happened or not, but the error may have come after it (syncing the directory).
+            StorageError::Io { operation, .. } => *operation == "publish",
+            _ => false,
+        }
     }
 
     /// Whether this says that the file is not there.
@@ -77,6 +106,21 @@ impl fmt::Display for StorageError {
                  destroy each other's history: stop the other one, or give one of them another path, and start \
                  this one again"
             ),
+            StorageError::Arrived { location, .. } => write!(
+                f,
+                "{location}: an earlier upload of this file had arrived after all, and stays"
+            ),
+            StorageError::Unreachable {
+                operation,
+                location,
+                source,
+                ..
+            } => write!(f, "cannot {operation} {location}: {source}"),
+            StorageError::Refused {
+                operation,
+                location,
+                reason,
+            } => write!(f, "cannot {operation} {location}: {reason}"),
             StorageError::Content { location, source } => {
                 write!(f, "cannot produce {location}: {source}")
             }
@@ -118,7 +162,9 @@ fn advice(error: &io::Error) -> &'static str {
 impl std::error::Error for StorageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            StorageError::Content { source, .. } | StorageError::Io { source, .. } => Some(source),
+            StorageError::Content { source, .. }
+            | StorageError::Unreachable { source, .. }
+            | StorageError::Io { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -6,6 +6,8 @@
 
 mod error;
 pub mod file;
+pub mod http;
+pub mod s3;
 
 use std::io::{self, Read, Write};
 
@@ -62,6 +64,11 @@ pub trait Content {
     /// # Errors
     /// Those of `out`, unchanged, and those of reading the source.
     fn write_to(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// The most bytes it can be. What is known not to be large is given less memory.
+    fn most_bytes(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// One replica's place on a storage. Every call may be made from several threads at once.
@@ -108,6 +115,11 @@ pub trait Storage: Send + Sync {
         created: Timestamp,
         content: &dyn Content,
     ) -> Result<u64, StorageError>;
+
+    /// Whether an upload with an unknown outcome may yet arrive and replace what was stored under its name since.
+    fn late_writes_replace(&self) -> bool {
+        false
+    }
 
     /// Deletes files; those already gone are fine. Stops at the first error.
     ///

@@ -3,10 +3,12 @@
 
 mod duration;
 mod page;
+mod secret;
 mod timestamp;
 mod txid;
 
 pub use duration::{DurationError, parse_duration};
 pub use page::{PageCount, PageNumber, PageSize};
+pub use secret::Secret;
 pub use timestamp::{Timestamp, TimestampError};
 pub use txid::{Level, Txid, TxidRange};
