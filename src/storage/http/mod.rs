@@ -1,8 +1,25 @@
 //! HTTP as the backends see it: one request, one response, and what can go wrong in between. The client and what
 //! is wrapped around it (retries, counting, a rate limit) all are an [`Exchange`].
 
+mod client;
+mod connect;
+mod count;
+mod names;
+mod pace;
+mod proxy;
+mod retry;
+mod roots;
+mod speed;
+mod tls;
+
 use std::fmt;
 use std::io::{self, Read};
+
+pub use client::{Client, Distance};
+pub use count::{Counted, Counts, Traffic};
+pub use pace::Pace;
+pub use retry::{Retrying, is_passing};
+pub use tls::{Tls, Trust};
 
 /// A method, of those that object storages know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,0 +1,88 @@
+//! Tries again what failed for a passing reason: no connection, no answer, a server that is busy.
+
+use std::time::Duration;
+
+use super::{Exchange, HttpError, Request, Response};
+use crate::sys::random;
+
+/// How often a request is sent.
+const ATTEMPTS: u32 = 4;
+/// The first pause; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// A server that asks for a longer pause gets it from whoever asked, later.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// An exchange that tries again.
+pub struct Retrying<E> {
+    inner: E,
+    pause: fn(Duration),
+}
+
+impl<E: Exchange> Retrying<E> {
+    /// Wraps `inner`.
+    pub fn new(inner: E) -> Retrying<E> {
+        Retrying {
+            inner,
+            pause: std::thread::sleep,
+        }
+    }
+}
+
+impl<E: Exchange> Exchange for Retrying<E> {
+    fn exchange(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+        let mut maybe_sent = false;
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            let result = self.inner.exchange(request);
+            let asked = match &result {
+                Ok(response) if is_passing(response.status) => {
+                    // An error in the middle of the work says nothing about what was done.
+                    maybe_sent |= response.status != 503 && response.status != 429;
+                    retry_after(response)
+                }
+                Err(error) if request.repeatable || !error.sent => {
+                    maybe_sent |= error.sent;
+                    None
+                }
+                _ => return marked(result, maybe_sent),
+            };
+            if asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
+                return marked(result, maybe_sent);
+            }
+            (self.pause)(asked.unwrap_or_default().max(jittered(pause)));
+            pause *= 2;
+        }
+        marked(self.inner.exchange(request), maybe_sent)
+    }
+}
+
+/// What this attempt came to, an earlier one perhaps still being on its way.
+fn marked(result: Result<Response, HttpError>, maybe_sent: bool) -> Result<Response, HttpError> {
+    result.map_err(|error| HttpError {
+        sent: error.sent || maybe_sent,
+        ..error
+    })
+}
+
+/// Whether a response with this status may be another one the next time.
+pub fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// The pause that the server asks for.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.header("retry-after")?;
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // Against the server's own clock: ours may be wrong.
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(response.header("date")?).ok()?;
+    until.duration_since(now).ok()
+}
+
+/// Between half of `pause` and all of it, so that devices that lost their server together do not return together.
+fn jittered(pause: Duration) -> Duration {
+    let share = (random::unique() % 1024) as u32;
+    pause / 2 + pause / 2 * share / 1024
+}
