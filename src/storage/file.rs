@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::seen::Seen;
+use super::exactly::Exactly;
 use super::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
 use crate::ltx::name::{file_name, parse_file_name};
 use crate::sys::fs::{
@@ -265,12 +266,10 @@ impl Storage for FileStorage {
         let opened = match range {
             ByteRange::From(offset) => self.fs.read_from(&path, offset),
             ByteRange::Last(bytes) => self.fs.read_last(&path, bytes),
-            ByteRange::Exact { offset, length } => self.fs.read_from(&path, offset).map(|reader| {
-                Box::new(Exactly {
-                    reader,
-                    left: length,
-                }) as Box<dyn Read + Send>
-            }),
+            ByteRange::Exact { offset, length } => self
+                .fs
+                .read_from(&path, offset)
+                .map(|reader| Box::new(Exactly::new(reader, length)) as Box<dyn Read + Send>),
         };
         opened.map_err(|error| failed("read", &path, error))
     }
@@ -367,27 +366,6 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// Reads so many bytes, and no fewer.
-struct Exactly {
-    reader: Box<dyn Read + Send>,
-    left: u64,
-}
-
-impl Read for Exactly {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.reader.read(&mut bytes[..most])?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.left -= count as u64;
-        Ok(count)
     }
 }
 

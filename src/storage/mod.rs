@@ -5,13 +5,17 @@
 //! at all, under its final name; uploads under way are invisible in listings.
 
 mod error;
+mod exactly;
 pub mod file;
 pub mod http;
+mod memory;
+mod network;
 pub mod s3;
 
 use std::io::{self, Read, Write};
 
 pub use error::StorageError;
+pub use network::{Bounds, Network};
 
 use crate::units::{Level, Timestamp, TxidRange};
 

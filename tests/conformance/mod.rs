@@ -2,6 +2,7 @@
 //! A backend's own test is a constructor and a call.
 
 mod file;
+mod s3;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};

@@ -1,9 +1,146 @@
 //! Replicas on S3 and what speaks its language.
+//!
+//! [`S3Storage`] says what to do, in terms of files; `bucket` sends the requests, `signed` signs them, and what
+//! providers do differently is a table in `provider`. How often a request is tried, how fast bytes may go and what is
+//! counted is not decided here but in what is wrapped around the client.
 
-#[allow(dead_code, reason = "wired at merge")]
+mod answer;
+mod bucket;
 mod credentials;
+mod delete;
+mod endpoint;
+mod get;
+mod keys;
+mod list;
+mod parts;
+mod provider;
+mod put;
 mod settings;
-#[allow(dead_code, reason = "wired at merge")]
 mod sign;
+mod signed;
+mod time;
 
-pub use settings::{Encryption, Keys, Settings};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use self::bucket::Bucket;
+use self::put::{Conditions, Object, Writing};
+use super::memory::Memory;
+use super::{ByteRange, Content, FileInfo, FileName, Network, Storage, StorageError};
+use crate::units::{Level, Timestamp};
+
+pub use endpoint::Endpoint;
+pub use provider::UrlHost;
+pub use settings::{Encryption, Keys, PART_BYTES, PART_BYTES_MAX, PART_BYTES_MIN, Settings};
+
+/// A replica in a bucket.
+pub struct S3Storage {
+    bucket: Arc<Bucket>,
+    memory: Arc<Memory>,
+    writing: Writing,
+    exclusive: bool,
+}
+
+impl S3Storage {
+    /// The replica that `settings` describe. Nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// When they cannot be: an endpoint that is no URL, a file of certificates that cannot be read.
+    pub fn open(settings: Settings, network: &Arc<Network>) -> io::Result<S3Storage> {
+        let bucket = Bucket::new(settings, network)?;
+        Ok(S3Storage {
+            writing: Writing::new(bucket.target().conditional_put),
+            bucket: Arc::new(bucket),
+            memory: Arc::clone(&network.memory),
+            exclusive: false,
+        })
+    }
+
+    /// The same, for a writer that knows what is there: a name that somebody else has taken meanwhile is not
+    /// written over, but an error. Servers that know no conditional writes write over it.
+    pub fn exclusive(self) -> S3Storage {
+        S3Storage {
+            exclusive: true,
+            ..self
+        }
+    }
+
+    fn path(&self) -> &str {
+        &self.bucket.settings().path
+    }
+
+    fn list_prefix(&self, prefix: &str) -> Result<Vec<FileInfo>, StorageError> {
+        let info = |object: list::Object| {
+            Some(FileInfo {
+                name: keys::parse(self.path(), &object.key)?,
+                size: object.size,
+                created: object.modified,
+            })
+        };
+        let objects = list::list(&self.bucket, prefix)?;
+        let mut files: Vec<FileInfo> = objects.into_iter().filter_map(info).collect();
+        files.sort_unstable();
+        Ok(files)
+    }
+}
+
+impl Storage for S3Storage {
+    fn location(&self) -> String {
+        self.bucket.location(self.path())
+    }
+
+    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
+        self.list_prefix(&keys::level_prefix(self.path(), level))
+    }
+
+    /// In one listing: keys are ordered by level.
+    fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
+        self.list_prefix(&keys::levels_prefix(self.path()))
+    }
+
+    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
+        get::read(&self.bucket, &keys::key(self.path(), name), range)
+    }
+
+    fn write(
+        &self,
+        name: FileName,
+        created: Timestamp,
+        content: &dyn Content,
+    ) -> Result<u64, StorageError> {
+        let object = Object {
+            bucket: &self.bucket,
+            writing: &self.writing,
+            key: &keys::key(self.path(), name),
+            created,
+            exclusive: self.exclusive,
+        };
+        put::write(&object, &self.memory, content)
+    }
+
+    fn late_writes_replace(&self) -> bool {
+        self.writing.conditions() != Conditions::Heeded
+    }
+
+    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
+        let keys: Vec<String> = names
+            .iter()
+            .map(|name| keys::key(self.path(), *name))
+            .collect();
+        delete::delete(&self.bucket, &keys)
+    }
+
+    fn delete_all(&self) -> Result<(), StorageError> {
+        let objects = list::list(&self.bucket, &keys::levels_prefix(self.path()))?;
+        let keys: Vec<String> = objects
+            .into_iter()
+            .map(|object| object.key)
+            .filter(|key| keys::is_in_level(self.path(), key))
+            .collect();
+        delete::delete(&self.bucket, &keys)
+    }
+
+    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
+        list::any(&self.bucket, &format!("{}/generations/", self.path()))
+    }
+}

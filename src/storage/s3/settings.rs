@@ -3,19 +3,30 @@
 
 use std::path::PathBuf;
 
+use super::provider;
 use crate::units::Secret;
+
+/// The smallest part S3 takes, but for the last one of a file.
+pub const PART_BYTES_MIN: u64 = 5 << 20;
+
+/// The largest part S3 takes.
+pub const PART_BYTES_MAX: u64 = 5 << 30;
+
+/// The size of parts where nothing else was said: Litestream's, and the least memory.
+pub const PART_BYTES: u64 = PART_BYTES_MIN;
 
 /// Where a replica on S3 is, and how to talk to the storage.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Settings {
     /// The bucket's name, or the ARN of an access point.
     pub bucket: String,
-    /// What the names of all objects of the replica begin with, without a slash at its end. Litestream's odd values
-    /// for a replica at the top of a bucket, `.` and nothing, are kept as they are.
+    /// What the names of all objects of the replica begin with, before the slash in front of the level. It is taken
+    /// as it is, as Litestream does: `.` and nothing, which a replica at the top of a bucket has, and slashes at
+    /// either end all are part of the names.
     pub path: String,
     /// The region.
     pub region: Option<String>,
-    /// The server: `http://HOST[:PORT]` or `https://HOST[:PORT]`. None is AWS.
+    /// The server, as [`Endpoint`](super::Endpoint) reads it: `http[s]://HOST[:PORT][/PATH]`. None is AWS.
     pub endpoint: Option<String>,
     /// Whether the bucket goes into the path of URLs instead of the host name.
     pub path_style: Option<bool>,
@@ -58,6 +69,24 @@ impl Settings {
             encryption: Encryption::AsTheBucket,
             keys: None,
         }
+    }
+
+    /// Checks that the settings can hold together, without asking anyone.
+    ///
+    /// # Errors
+    /// What is wrong with the bucket or how it shall be addressed. It repeats no value.
+    pub fn check(&self) -> Result<(), String> {
+        provider::resolve(self).map(drop)
+    }
+
+    /// The size of the parts that large files go up in.
+    pub fn part_bytes(&self) -> u64 {
+        self.part_size.unwrap_or(PART_BYTES)
+    }
+
+    /// Who keeps the bucket: two settings with the same server and bucket mean the same one.
+    pub fn server(&self) -> String {
+        provider::server(self)
     }
 }
 

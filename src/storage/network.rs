@@ -1,0 +1,87 @@
+//! What all storages of a process that are reached over a network share: connections, counts, the rate limit, and
+//! the memory for uploads.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::http::{Client, Counted, Distance, Exchange, Pace, Tls, Traffic, Trust};
+use super::memory::Memory;
+use crate::sys::clock::Clock;
+use crate::units::Timestamp;
+
+/// Bounds that hold for all storages together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Bytes per second that uploads may take; none does not limit them.
+    pub upload_rate: Option<u64>,
+    /// Bytes of uploads in memory.
+    pub upload_memory: u64,
+    /// Certificates are not checked against an earlier time than this; none is the date of the build.
+    pub tls_min_time: Option<Timestamp>,
+}
+
+/// The shared part.
+pub struct Network {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) memory: Arc<Memory>,
+    traffic: Arc<Traffic>,
+    pace: Option<Arc<Pace>>,
+    tls_min_time: Option<Timestamp>,
+    clients: Mutex<Vec<Known>>,
+}
+
+struct Known {
+    trust: Trust,
+    distance: Distance,
+    client: Arc<dyn Exchange>,
+}
+
+impl Network {
+    /// Nothing is connected before it is needed.
+    pub fn new(bounds: Bounds, clock: Arc<dyn Clock>) -> Arc<Network> {
+        Arc::new(Network {
+            clock,
+            memory: Memory::new(bounds.upload_memory),
+            traffic: Arc::default(),
+            pace: bounds.upload_rate.map(|rate| Arc::new(Pace::new(rate))),
+            tls_min_time: bounds.tls_min_time,
+            clients: Mutex::default(),
+        })
+    }
+
+    /// What went over the network so far.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// The client for servers that are trusted as `trust` says. All its requests are counted.
+    ///
+    /// # Errors
+    /// When the environment names a proxy, or `trust` a file, that cannot be used.
+    pub(super) fn exchange(
+        &self,
+        trust: &Trust,
+        distance: Distance,
+    ) -> io::Result<Arc<dyn Exchange>> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = clients
+            .iter()
+            .find(|known| known.trust == *trust && known.distance == distance);
+        if let Some(known) = same {
+            return Ok(Arc::clone(&known.client));
+        }
+        let tls = Tls::new(trust.clone(), self.tls_min_time, Arc::clone(&self.clock));
+        if matches!(trust, Trust::File(_)) {
+            // A mistake in the configuration is told at the start.
+            tls.config()?;
+        }
+        let client = Client::new(Arc::new(tls), self.pace.clone(), distance)?;
+        let counted: Arc<dyn Exchange> = Arc::new(Counted::new(client, Arc::clone(&self.traffic)));
+        clients.push(Known {
+            trust: trust.clone(),
+            distance,
+            client: Arc::clone(&counted),
+        });
+        Ok(counted)
+    }
+}

@@ -1,0 +1,360 @@
+//! Requests to one bucket: where they go, how they are signed, and what becomes of answers that are no success.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::answer::{self, ANSWER_BYTES_MAX, document};
+use super::credentials::{Credentials, CredentialsError, Environment, Sources};
+use super::provider::{self, Target};
+use super::settings::{Encryption, Settings};
+use super::sign::{Payload, encode_path, encode_query};
+use super::signed::Signed;
+use super::time::SigningTime;
+use crate::storage::http::{Distance, Exchange, Method, Request, Response, Retrying, Trust};
+use crate::storage::{Network, StorageError};
+use crate::units::Timestamp;
+
+/// Where AWS is asked for the region of a bucket.
+const AWS_FIRST_REGION: &str = "us-east-1";
+
+/// A bucket on a server.
+pub(super) struct Bucket {
+    settings: Settings,
+    target: Target,
+    client: Arc<dyn Exchange>,
+    credentials: Arc<Credentials>,
+    time: Arc<SigningTime>,
+    /// Made at the first request: AWS may have to be asked for the region, and at the start there may be no network.
+    connected: Mutex<Option<Arc<Connected>>>,
+}
+
+/// A bucket whose region is known.
+pub(super) struct Connected {
+    pub(super) target: Target,
+    exchange: Retrying<Signed>,
+}
+
+/// What is asked of a bucket.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// The object; empty for the bucket itself.
+    pub(super) key: &'a str,
+    /// Names and values, not yet encoded.
+    pub(super) query: &'a [(&'static str, &'a str)],
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: &'a [u8],
+    /// Whether asking twice does the same as asking once.
+    pub(super) repeatable: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// Something about an object, or the bucket where `key` is empty, that can be asked again.
+    pub(super) fn new(method: Method, key: &'a str) -> Ask<'a> {
+        Ask {
+            method,
+            key,
+            query: &[],
+            headers: Vec::new(),
+            body: &[],
+            repeatable: true,
+        }
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(settings: Settings, network: &Network) -> io::Result<Bucket> {
+        let invalid = |reason| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        let target = provider::resolve(&settings).map_err(invalid)?;
+        let trust = match (&settings.ca_file, settings.skip_verify) {
+            (_, true) => Trust::Anybody,
+            (Some(path), false) => Trust::File(path.clone()),
+            (None, false) => Trust::Usual,
+        };
+        let sources = Sources {
+            remote: Arc::new(Retrying::new(
+                network.exchange(&Trust::Usual, Distance::Far)?,
+            )),
+            metadata: network.exchange(&Trust::Usual, Distance::Near)?,
+        };
+        let clock = Arc::clone(&network.clock);
+        Ok(Bucket {
+            target,
+            client: network.exchange(&trust, Distance::Far)?,
+            credentials: Arc::new(Credentials::new(
+                &settings,
+                sources,
+                Environment::system(),
+                Arc::clone(&clock),
+            )),
+            time: Arc::new(SigningTime::new(clock)),
+            connected: Mutex::default(),
+            settings,
+        })
+    }
+
+    /// Its name, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.bucket
+    }
+
+    /// What time it is, as far as is known.
+    pub(super) fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is known without asking anybody.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The object or prefix `key` as a URL, without secrets.
+    pub(super) fn location(&self, key: &str) -> String {
+        let server = match &self.settings.endpoint {
+            Some(endpoint) => format!(" on {endpoint}"),
+            None => String::new(),
+        };
+        format!("s3://{}/{key}{server}", self.settings.bucket)
+    }
+
+    /// Sends a request, again if need be, and gives the answer if it is a success or one of `expected`.
+    ///
+    /// # Errors
+    /// All other answers, and none.
+    pub(super) fn ask(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        expected: &[u16],
+    ) -> Result<Response, StorageError> {
+        let location = || self.location(ask.key);
+        let connected = self.connected(operation)?;
+        let request = request(&connected.target, ask);
+        let response = connected.exchange.exchange(&request).map_err(|error| {
+            match lasting(&error.source) {
+                Some(reason) => StorageError::Refused {
+                    operation,
+                    location: location(),
+                    reason,
+                },
+                None => StorageError::Unreachable {
+                    operation,
+                    location: location(),
+                    source: error.source,
+                    sent: error.sent,
+                },
+            }
+        })?;
+        if response.succeeded() || expected.contains(&response.status) {
+            return Ok(response);
+        }
+        let changes = matches!(ask.method, Method::Put | Method::Post | Method::Delete);
+        let name = self.name();
+        Err(answer::refused(
+            operation,
+            location(),
+            response,
+            name,
+            changes,
+        ))
+    }
+
+    /// Sends a request whose answer is a document.
+    pub(super) fn ask_document<T>(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        bytes_max: u64,
+        read: impl FnOnce(roxmltree::Node<'_, '_>) -> Option<T>,
+    ) -> Result<T, StorageError> {
+        let response = self.ask(operation, ask, &[])?;
+        document(response, bytes_max, read).map_err(|source| StorageError::Unreachable {
+            operation,
+            location: self.location(ask.key),
+            source,
+            sent: true,
+        })
+    }
+
+    /// The header lines that every request for the content of an object has where the customer's key encrypts it.
+    pub(super) fn customer_key(&self) -> Vec<(&'static str, String)> {
+        use base64::Engine as _;
+        let base64 = &base64::engine::general_purpose::STANDARD;
+        let Encryption::CustomerKey(key) = &self.settings.encryption else {
+            return Vec::new();
+        };
+        // It was checked when the configuration was read.
+        let bytes = base64.decode(key.reveal()).unwrap_or_default();
+        let digest = base64.encode(md5::compute(bytes).0);
+        vec![
+            (
+                "x-amz-server-side-encryption-customer-algorithm",
+                "AES256".to_owned(),
+            ),
+            (
+                "x-amz-server-side-encryption-customer-key",
+                key.reveal().to_owned(),
+            ),
+            ("x-amz-server-side-encryption-customer-key-md5", digest),
+        ]
+    }
+
+    /// The header lines of a new object.
+    pub(super) fn new_object(&self) -> Vec<(&'static str, String)> {
+        let mut headers = self.customer_key();
+        headers.push(("content-type", "application/octet-stream".to_owned()));
+        if let Encryption::Kms(id) = &self.settings.encryption {
+            headers.push(("x-amz-server-side-encryption", "aws:kms".to_owned()));
+            headers.push(("x-amz-server-side-encryption-aws-kms-key-id", id.clone()));
+        }
+        if let Some(class) = &self.settings.storage_class {
+            headers.push(("x-amz-storage-class", class.clone()));
+        }
+        headers
+    }
+
+    pub(super) fn connected(
+        &self,
+        operation: &'static str,
+    ) -> Result<Arc<Connected>, StorageError> {
+        let mut connected = self
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(connected) = &*connected {
+            return Ok(Arc::clone(connected));
+        }
+        let target = match &self.target.region {
+            Some(_) => self.target.clone(),
+            None => self.in_region(self.ask_region(operation)?),
+        };
+        let region = target.region.clone().unwrap_or_default();
+        Ok(Arc::clone(
+            connected.insert(Arc::new(self.connect(target, region))),
+        ))
+    }
+
+    fn connect(&self, target: Target, region: String) -> Connected {
+        let signed = Signed {
+            inner: Arc::clone(&self.client),
+            credentials: Arc::clone(&self.credentials),
+            time: Arc::clone(&self.time),
+            region,
+            payload: match target.sign_payload {
+                true => Payload::Signed,
+                false => Payload::Unsigned,
+            },
+        };
+        Connected {
+            target,
+            exchange: Retrying::new(signed),
+        }
+    }
+
+    fn in_region(&self, region: String) -> Target {
+        let settings = Settings {
+            region: Some(region),
+            ..self.settings.clone()
+        };
+        // It only differs in the region from what could be resolved.
+        provider::resolve(&settings).unwrap_or_else(|_| self.target.clone())
+    }
+
+    /// Asks AWS for the region of the bucket.
+    fn ask_region(&self, operation: &'static str) -> Result<String, StorageError> {
+        let first = Settings {
+            path_style: Some(true),
+            region: Some(AWS_FIRST_REGION.to_owned()),
+            ..self.settings.clone()
+        };
+        let location = self.location("");
+        let target = provider::resolve(&first).unwrap_or_else(|_| self.target.clone());
+        let connected = self.connect(target, AWS_FIRST_REGION.to_owned());
+        let ask = Ask {
+            query: &[("location", "")],
+            ..Ask::new(Method::Get, "")
+        };
+        let response = connected
+            .exchange
+            .exchange(&request(&connected.target, &ask));
+        let response = response.map_err(|error| match lasting(&error.source) {
+            Some(reason) => StorageError::Refused {
+                operation,
+                location: location.clone(),
+                reason,
+            },
+            None => StorageError::Unreachable {
+                operation,
+                location: location.clone(),
+                source: error.source,
+                sent: false,
+            },
+        })?;
+        // Whoever may not ask is often told all the same.
+        if let Some(region) = response.header("x-amz-bucket-region") {
+            return Ok(region.to_owned());
+        }
+        if !response.succeeded() {
+            return Err(answer::refused(
+                operation,
+                location,
+                response,
+                self.name(),
+                false,
+            ));
+        }
+        let region = document(response, ANSWER_BYTES_MAX, |root| {
+            Some(root.text().unwrap_or_default().trim().to_owned())
+        });
+        let region = region.map_err(|source| StorageError::Unreachable {
+            operation,
+            location,
+            source,
+            sent: false,
+        })?;
+        Ok(match region.as_str() {
+            "" => AWS_FIRST_REGION.to_owned(),
+            "EU" => "eu-west-1".to_owned(),
+            _ => region,
+        })
+    }
+}
+
+/// A failure to get keys that somebody has to do something about.
+fn lasting(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<CredentialsError>()?;
+    (!error.is_transient()).then(|| error.to_string())
+}
+
+fn request<'a>(target: &Target, ask: &Ask<'a>) -> Request<'a> {
+    let mut url = format!(
+        "{}://{}{}",
+        target.scheme, target.authority, target.bucket_path
+    );
+    url.push('/');
+    url.push_str(&encode_path(ask.key));
+    for (index, (name, value)) in ask.query.iter().enumerate() {
+        url.push(if index == 0 { '?' } else { '&' });
+        url.push_str(&format!("{}={}", encode_query(name), encode_query(value)));
+    }
+    let mut headers = ask.headers.clone();
+    headers.extend(
+        target
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
+    if target.accept_encoding {
+        headers.push(("accept-encoding", "identity".to_owned()));
+    }
+    Request {
+        method: ask.method,
+        url,
+        headers,
+        body: ask.body,
+        repeatable: ask.repeatable,
+    }
+}

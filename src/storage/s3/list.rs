@@ -1,0 +1,139 @@
+//! Listings, page by page.
+
+use roxmltree::Node;
+
+use super::answer::{children, text};
+use super::bucket::{Ask, Bucket};
+use crate::storage::StorageError;
+use crate::storage::http::Method;
+use crate::units::Timestamp;
+
+/// A page of 1,000 objects takes half a megabyte; some servers give more of them at once.
+const PAGE_BYTES_MAX: u64 = 64 << 20;
+
+/// One object of a listing.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) modified: Timestamp,
+}
+
+/// How a listing goes on.
+enum Next {
+    /// With this token.
+    Token(String),
+    /// After this key, with servers that only know the first version of listings.
+    After(String),
+}
+
+struct Page {
+    objects: Vec<Object>,
+    next: Option<Next>,
+}
+
+/// All objects whose key begins with `prefix`, in the order of their keys.
+pub(super) fn list(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, StorageError> {
+    let mut objects = Vec::new();
+    let mut next = None;
+    loop {
+        let page = page(bucket, prefix, next.as_ref(), None)?;
+        objects.extend(page.objects);
+        match page.next {
+            None => break,
+            next_page => next = next_page,
+        }
+    }
+    // Where the first version serves as the second, keys may come in another order.
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    objects.dedup_by(|a, b| a.key == b.key);
+    Ok(objects)
+}
+
+/// Whether there is an object whose key begins with `prefix`.
+pub(super) fn any(bucket: &Bucket, prefix: &str) -> Result<bool, StorageError> {
+    Ok(!page(bucket, prefix, None, Some("1"))?.objects.is_empty())
+}
+
+fn page(
+    bucket: &Bucket,
+    prefix: &str,
+    next: Option<&Next>,
+    most: Option<&str>,
+) -> Result<Page, StorageError> {
+    let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+    match next {
+        Some(Next::Token(token)) => query.push(("continuation-token", token)),
+        Some(Next::After(key)) => query.extend([("start-after", key.as_str()), ("marker", key)]),
+        None => {}
+    }
+    query.extend(most.map(|most| ("max-keys", most)));
+    let ask = Ask {
+        query: &query,
+        ..Ask::new(Method::Get, "")
+    };
+    bucket.ask_document("list", &ask, PAGE_BYTES_MAX, read)
+}
+
+fn read(root: Node<'_, '_>) -> Option<Page> {
+    if root.tag_name().name() != "ListBucketResult" {
+        return None;
+    }
+    let objects: Vec<Object> = children(root, "Contents")
+        .map(object)
+        .collect::<Option<_>>()?;
+    let next = match text(root, "IsTruncated") {
+        Some("true") => match text(root, "NextContinuationToken") {
+            Some(token) => Some(Next::Token(token.to_owned())),
+            None => {
+                let last = objects.last().map(|object| object.key.as_str());
+                let after = text(root, "NextMarker").or(last);
+                after.map(|key| Next::After(key.to_owned()))
+            }
+        },
+        _ => None,
+    };
+    Some(Page { objects, next })
+}
+
+fn object(contents: Node<'_, '_>) -> Option<Object> {
+    Some(Object {
+        key: text(contents, "Key")?.to_owned(),
+        size: text(contents, "Size")?.trim().parse().ok()?,
+        modified: Timestamp::parse(text(contents, "LastModified")?.trim()).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(document: &str) -> Option<Page> {
+        read(roxmltree::Document::parse(document).unwrap().root_element())
+    }
+
+    #[test]
+    fn pages_of_both_versions_are_read() {
+        let page = parse(
+            r#"<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+            <IsTruncated>true</IsTruncated><NextContinuationToken>a+b/=</NextContinuationToken>
+            <Contents><Key>x/0000/1.ltx</Key>
+            <LastModified>2026-11-22T23:52:55.980Z</LastModified><Size>17</Size></Contents>
+            </ListBucketResult>"#,
+        )
+        .unwrap();
+        assert_eq!(page.objects[0].key, "x/0000/1.ltx");
+        assert_eq!(page.objects[0].size, 17);
+        assert_eq!(
+            page.objects[0].modified.to_string(),
+            "2026-11-22T23:52:55.98Z"
+        );
+        assert!(matches!(page.next, Some(Next::Token(token)) if token == "a+b/="));
+        let page = parse(
+            "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>k</Key>\
+             <LastModified>2026-11-22T23:52:55Z</LastModified><Size>1</Size></Contents></ListBucketResult>",
+        );
+        assert!(matches!(page.unwrap().next, Some(Next::After(key)) if key == "k"));
+        assert!(parse("<html/>").is_none());
+    }
+}

@@ -1,0 +1,327 @@
+//! Storing a file: one PUT of known length where it fits into a part, parts where it does not.
+//!
+//! Every object carries who it is beside the time in its LTX header: the SHA-256 of its bytes, or a number drawn for an
+//! upload in parts. So when a conditional create finds the name taken, a look at the object tells whether these
+//! very bytes had arrived after all, an earlier upload of ours, or somebody else's.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use ring::digest;
+
+use super::bucket::{Ask, Bucket};
+use super::get;
+use super::parts::Parts;
+use crate::storage::http::{Method, Response};
+use crate::storage::memory::{Memory, Reservation};
+use crate::storage::{Content, StorageError};
+use crate::sys::random;
+use crate::units::Timestamp;
+
+/// Litestream's name for the time in the header of the LTX file.
+const TIMESTAMP: &str = "x-amz-meta-litestream-timestamp";
+/// Ours for what tells uploads apart.
+const UPLOAD: &str = "x-amz-meta-walbrook-upload";
+
+/// What is remembered about writing to one replica.
+pub(super) struct Writing {
+    /// The uploads of each object whose outcome is not known.
+    unsure: Mutex<HashMap<String, HashSet<String>>>,
+    conditions: Mutex<Conditions>,
+}
+
+/// Whether the server heeds `If-None-Match: *`. One that does not answers 200 to everyone, so only a refusal proves it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Conditions {
+    Unknown,
+    Heeded,
+    Ignored,
+}
+
+/// One object to be stored.
+pub(super) struct Object<'a> {
+    pub(super) bucket: &'a Bucket,
+    pub(super) writing: &'a Writing,
+    pub(super) key: &'a str,
+    pub(super) created: Timestamp,
+    /// Whether a name that is taken is left alone.
+    pub(super) exclusive: bool,
+}
+
+impl Writing {
+    /// Nothing is known yet, but that some servers are known not to heed conditions.
+    pub(super) fn new(may_heed_conditions: bool) -> Writing {
+        Writing {
+            unsure: Mutex::default(),
+            conditions: Mutex::new(match may_heed_conditions {
+                true => Conditions::Unknown,
+                false => Conditions::Ignored,
+            }),
+        }
+    }
+
+    pub(super) fn conditions(&self) -> Conditions {
+        *self
+            .conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn found(&self, conditions: Conditions) {
+        *self
+            .conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = conditions;
+    }
+
+    fn unsure(&self) -> MutexGuard<'_, HashMap<String, HashSet<String>>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores what `content` writes, and gives its size in bytes.
+pub(super) fn write(
+    object: &Object<'_>,
+    memory: &std::sync::Arc<Memory>,
+    content: &dyn Content,
+) -> Result<u64, StorageError> {
+    let target = &object.bucket.connected("write")?.target;
+    let part_bytes = usize::try_from(target.part_size).unwrap_or(usize::MAX);
+    thread::scope(|scope| {
+        let mut sink = Sink {
+            part_bytes,
+            first_bytes: content.most_bytes().min(target.part_size),
+            memory,
+            buffer: Vec::new(),
+            reservation: None,
+            written: 0,
+            parts: Parts::new(scope, object, target.concurrency),
+            error: None,
+        };
+        match content.write_to(&mut sink) {
+            Ok(()) => sink.finish(object),
+            Err(source) => {
+                sink.parts.abort();
+                Err(sink.error.unwrap_or(StorageError::Content {
+                    location: object.location(),
+                    source,
+                }))
+            }
+        }
+    })
+}
+
+/// Gathers content until it is a part.
+struct Sink<'m, 'scope, 'env> {
+    part_bytes: usize,
+    /// How much the first part is at most.
+    first_bytes: u64,
+    memory: &'m std::sync::Arc<Memory>,
+    buffer: Vec<u8>,
+    reservation: Option<Reservation>,
+    written: u64,
+    parts: Parts<'scope, 'env>,
+    /// Why an upload failed while content was being written.
+    error: Option<StorageError>,
+}
+
+impl Sink<'_, '_, '_> {
+    fn finish(mut self, object: &Object<'_>) -> Result<u64, StorageError> {
+        if !self.parts.begun() {
+            let body = std::mem::take(&mut self.buffer);
+            object.put(&body)?;
+            return Ok(self.written);
+        }
+        self.send_part()
+            .and_then(|()| self.parts.complete())
+            .inspect_err(|_| self.parts.abort())?;
+        Ok(self.written)
+    }
+
+    fn send_part(&mut self) -> Result<(), StorageError> {
+        let body = std::mem::take(&mut self.buffer);
+        self.parts.send(body, self.reservation.take())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<usize, StorageError> {
+        if self.buffer.len() == self.part_bytes {
+            self.send_part()?;
+        }
+        if self.reservation.is_none() {
+            let bytes = match self.parts.begun() {
+                true => self.part_bytes as u64,
+                false => self.first_bytes,
+            };
+            self.reservation = Some(self.memory.reserve(bytes));
+            self.buffer = Vec::with_capacity(usize::try_from(bytes).unwrap_or(self.part_bytes));
+        }
+        let count = bytes.len().min(self.part_bytes - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        self.written += count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for Sink<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.take(bytes).map_err(|error| {
+            self.error = Some(error);
+            io::Error::other("the upload has failed")
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Object<'_> {
+    pub(super) fn location(&self) -> String {
+        self.bucket.location(self.key)
+    }
+
+    /// The header lines that the object keeps.
+    pub(super) fn headers(&self, upload: &str) -> Vec<(&'static str, String)> {
+        let mut headers = self.bucket.new_object();
+        headers.push((TIMESTAMP, self.created.to_string()));
+        headers.push((UPLOAD, upload.to_owned()));
+        headers
+    }
+
+    /// The header line of the request that makes the object appear.
+    pub(super) fn condition(&self) -> Option<(&'static str, String)> {
+        let conditional = self.exclusive && self.writing.conditions() != Conditions::Ignored;
+        conditional.then(|| ("if-none-match", "*".to_owned()))
+    }
+
+    fn put(&self, body: &[u8]) -> Result<(), StorageError> {
+        let upload = hex(digest::digest(&digest::SHA256, body).as_ref());
+        let mut headers = self.headers(&upload);
+        headers.extend(self.condition());
+        let ask = Ask {
+            headers,
+            body,
+            ..Ask::new(Method::Put, self.key)
+        };
+        let answer = self.bucket.ask("write", &ask, &[412, 501]);
+        match self.settled(answer, &upload)? {
+            Settled::Stored => Ok(()),
+            Settled::ConditionsUnknown => self.put(body),
+        }
+    }
+
+    /// What the answer to the request that makes the object appear came to. `upload` is who it was.
+    pub(super) fn settled(
+        &self,
+        answer: Result<Response, StorageError>,
+        upload: &str,
+    ) -> Result<Settled, StorageError> {
+        let response = answer.inspect_err(|error| {
+            if error.outcome_unknown() {
+                let mut unsure = self.writing.unsure();
+                unsure
+                    .entry(self.key.to_owned())
+                    .or_default()
+                    .insert(upload.to_owned());
+            }
+        })?;
+        match response.status {
+            412 => {
+                self.writing.found(Conditions::Heeded);
+                self.taken(upload)?;
+            }
+            501 if self.condition().is_some() => {
+                log::debug!(
+                    "{}: the server does not know conditional writes",
+                    self.location()
+                );
+                self.writing.found(Conditions::Ignored);
+                return Ok(Settled::ConditionsUnknown);
+            }
+            501 => {
+                let name = self.bucket.name();
+                return Err(super::answer::refused(
+                    "write",
+                    self.location(),
+                    response,
+                    name,
+                    true,
+                ));
+            }
+            _ => {}
+        }
+        let was_unsure = self.writing.unsure().remove(self.key).is_some();
+        if was_unsure && self.exclusive && self.writing.conditions() == Conditions::Unknown {
+            self.probe();
+        }
+        Ok(Settled::Stored)
+    }
+
+    /// The name is taken: by this upload, which had arrived; by an earlier one of ours; or by somebody else.
+    fn taken(&self, upload: &str) -> Result<(), StorageError> {
+        let head = get::head(self.bucket, self.key)?;
+        let theirs = head.header(UPLOAD).unwrap_or_default();
+        if theirs == upload {
+            return Ok(());
+        }
+        let mut unsure = self.writing.unsure();
+        let ours = unsure
+            .get(self.key)
+            .is_some_and(|uploads| uploads.contains(theirs));
+        let created = head
+            .header(TIMESTAMP)
+            .and_then(|time| Timestamp::parse(time).ok());
+        match (ours, created) {
+            (true, Some(created)) => {
+                unsure.remove(self.key);
+                Err(StorageError::Arrived {
+                    location: self.location(),
+                    created,
+                })
+            }
+            _ => Err(StorageError::InUse {
+                location: self.location(),
+            }),
+        }
+    }
+
+    /// Finds out whether the server heeds conditions, once somebody has to know: creates an object twice.
+    fn probe(&self) {
+        let key = format!("{}.probe-{:016x}", self.key, random::unique());
+        let create = || {
+            let ask = Ask {
+                headers: vec![("if-none-match", "*".to_owned())],
+                body: b"walbrook asks whether this server heeds If-None-Match",
+                ..Ask::new(Method::Put, &key)
+            };
+            self.bucket
+                .ask("write", &ask, &[412])
+                .map(|response| response.status)
+        };
+        let conditions = match (create(), create()) {
+            (_, Ok(412)) => Conditions::Heeded,
+            (Ok(_), Ok(_)) => Conditions::Ignored,
+            _ => Conditions::Unknown,
+        };
+        self.writing.found(conditions);
+        // One that stays is in nobody's way: its name is not that of an LTX file.
+        let _ = self
+            .bucket
+            .ask("delete", &Ask::new(Method::Delete, &key), &[404]);
+        log::debug!("{}: conditional writes: {conditions:?}", self.location());
+    }
+}
+
+/// What came of the request that makes an object appear.
+pub(super) enum Settled {
+    /// It is there.
+    Stored,
+    /// The server does not know conditions; it has to be sent again without.
+    ConditionsUnknown,
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,105 @@
+//! The contract on real S3 servers, in every way that they can be talked to.
+
+use std::sync::Arc;
+
+use walbrook::storage::s3::{Keys, S3Storage, Settings};
+use walbrook::storage::{Bounds, Network};
+use walbrook::sys::clock::SystemClock;
+use walbrook::units::Secret;
+
+use super::{Times, conforms, ignores_foreign_names};
+use crate::support::s3::{Kind, S3Server, Tls};
+
+/// How a server is talked to.
+#[derive(Clone, Copy, Debug)]
+enum Style {
+    Path,
+    VirtualHost,
+}
+
+/// A replica at `path` on the server.
+fn settings(server: &S3Server, style: Style, path: String) -> Settings {
+    Settings {
+        endpoint: Some(match style {
+            Style::Path => server.endpoint(),
+            Style::VirtualHost => server.vhost_endpoint(),
+        }),
+        region: Some(server.region()),
+        path_style: Some(matches!(style, Style::Path)),
+        ca_file: server.ca_file(),
+        keys: Some(Keys {
+            access_key_id: server.access_key_id(),
+            secret_access_key: Secret::new(server.secret_access_key()),
+            session_token: None,
+        }),
+        ..Settings::new(server.bucket(), path)
+    }
+}
+
+fn network() -> Arc<Network> {
+    let bounds = Bounds {
+        upload_rate: None,
+        upload_memory: 8 << 20,
+        tls_min_time: None,
+    };
+    Network::new(bounds, Arc::new(SystemClock))
+}
+
+fn conforming(kind: Kind, tls: Tls, style: Style) {
+    let server = S3Server::shared(kind, tls);
+    let network = network();
+    let parent = server.fresh_path();
+    let new = || {
+        let path = format!("{parent}/{}", server.fresh_path());
+        let settings = settings(&server, style, path);
+        Box::new(S3Storage::open(settings, &network).unwrap())
+            as Box<dyn walbrook::storage::Storage>
+    };
+    conforms(Times::Stored, new);
+    println!("{kind:?} {tls:?} {style:?}: {}", network.traffic().counts());
+    let path = server.fresh_path();
+    let storage = S3Storage::open(settings(&server, style, path.clone()), &network).unwrap();
+    ignores_foreign_names(&storage, |name| {
+        server.put(&format!("{path}/0000/{name}"), b"x");
+    });
+}
+
+#[test]
+fn seaweedfs() {
+    conforming(Kind::SeaweedFs, Tls::Off, Style::Path);
+}
+
+#[test]
+fn seaweedfs_tls() {
+    conforming(Kind::SeaweedFs, Tls::On, Style::Path);
+}
+
+#[test]
+fn seaweedfs_virtual_host() {
+    conforming(Kind::SeaweedFs, Tls::Off, Style::VirtualHost);
+}
+
+#[test]
+fn seaweedfs_virtual_host_tls() {
+    conforming(Kind::SeaweedFs, Tls::On, Style::VirtualHost);
+}
+
+#[test]
+fn juicefs() {
+    conforming(Kind::JuiceFs, Tls::Off, Style::Path);
+}
+
+#[test]
+fn juicefs_virtual_host() {
+    conforming(Kind::JuiceFs, Tls::Off, Style::VirtualHost);
+}
+
+#[test]
+fn rclone() {
+    conforming(Kind::Rclone, Tls::Off, Style::Path);
+}
+
+#[test]
+fn rclone_tls() {
+    conforming(Kind::Rclone, Tls::On, Style::Path);
+}
