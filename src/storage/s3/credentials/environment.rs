@@ -8,11 +8,14 @@ use super::found::{Found, keys};
 
 /// Variables and the home directory.
 pub(in crate::storage) struct Environment {
-    variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Box<Lookup>,
     home: Option<PathBuf>,
     /// Where the kernel tells who made this machine.
     vendor_file: PathBuf,
 }
+
+/// Gives the value of a variable.
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// That of this process.

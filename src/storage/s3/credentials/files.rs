@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_refused() {
-        let path = scratch("long").join("file");
+        let home = scratch("long");
+        let path = home.join("file");
         std::fs::write(&path, vec![b'a'; 1 << 20]).unwrap();
         assert_eq!(read_text(&path).unwrap().len(), 1 << 20);
         std::fs::write(&path, vec![b'a'; (1 << 20) + 1]).unwrap();

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_told_from_what_does_not() {
-        let cases: &[(&[(u16, &str)], bool, &str)] = &[
+        type Answers<'a> = &'a [(u16, &'a str)];
+        let cases: &[(Answers<'_>, bool, &str)] = &[
             (&[(503, "")], true, "status 503"),
             (&[(403, "")], false, "metadata options"),
             (&[(200, "a\nb")], false, "token"),

@@ -196,7 +196,7 @@ fn missing(environment: &Environment, name: &str, notes: &mut Vec<String>) -> Cr
         reason.push_str(&note);
     }
     CredentialsError::unusable(
-        &format!("the profile {name} (named by AWS_PROFILE)"),
+        &format!("the profile {name} (named by AWS_PROFILE or AWS_DEFAULT_PROFILE)"),
         reason,
     )
 }
