@@ -196,7 +196,13 @@ fn not_supported_yet(what: &str, advice: &str) -> CommandError {
 
 /// Has the log written to stderr, from `level` on.
 fn start_logging(level: LogLevel) {
-    let logger = simple_logger::SimpleLogger::new().with_level(level.filter());
+    let quiet = level.filter().min(log::LevelFilter::Warn);
+    let logger = simple_logger::SimpleLogger::new()
+        .with_level(level.filter())
+        // Their details are not for users, and hold header lines with keys in them.
+        .with_module_level("ureq", quiet)
+        .with_module_level("ureq_proto", quiet)
+        .with_module_level("rustls", quiet);
     // Fails only if there is a logger already, which is then a test's.
     let _ = logger.init();
 }

@@ -14,6 +14,9 @@ mod tls;
 
 use std::fmt;
 use std::io::{self, Read};
+use std::time::UNIX_EPOCH;
+
+use crate::units::Timestamp;
 
 pub use client::{Client, Distance};
 pub use count::{Counted, Counts, Traffic};
@@ -111,6 +114,11 @@ impl Response {
         find(&self.headers, name)
     }
 
+    /// The server's time when it answered, where it tells.
+    pub fn date(&self) -> Option<Timestamp> {
+        parse_date(self.header("date")?)
+    }
+
     /// Whether the status says that it worked.
     pub fn succeeded(&self) -> bool {
         (200..300).contains(&self.status)
@@ -134,6 +142,17 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}", self.status)
     }
+}
+
+/// Reads a time as it stands in header lines.
+fn parse_date(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text)
+        .ok()?
+        .duration_since(UNIX_EPOCH)
+        .ok()?;
+    Some(Timestamp::from_millis(
+        i64::try_from(since.as_millis()).ok()?,
+    ))
 }
 
 fn find<'a, N: AsRef<str>>(headers: &'a [(N, String)], name: &str) -> Option<&'a str> {

@@ -76,9 +76,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     // Against the server's own clock: ours may be wrong.
-    let until = httpdate::parse_http_date(text).ok()?;
-    let now = httpdate::parse_http_date(response.header("date")?).ok()?;
-    until.duration_since(now).ok()
+    let wait = super::parse_date(text)?.millis() - response.date()?.millis();
+    u64::try_from(wait).ok().map(Duration::from_millis)
 }
 
 /// Between half of `pause` and all of it, so that devices that lost their server together do not return together.

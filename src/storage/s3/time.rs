@@ -4,7 +4,7 @@
 //! The server's time is kept beside the monotonic clock, so that setting the machine's clock later does no harm.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::storage::http::Response;
 use crate::sys::clock::Clock;
@@ -42,14 +42,9 @@ impl SigningTime {
 
     /// Learns from the answer to a request. Gives whether the time that we took it for was wrong.
     pub(super) fn learn(&self, response: &Response) -> bool {
-        let date = response.header("date");
-        let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else {
+        let Some(theirs) = response.date() else {
             return false;
         };
-        let Ok(since) = theirs.duration_since(UNIX_EPOCH) else {
-            return false;
-        };
-        let theirs = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         let was_wrong = apart(self.now(), theirs) > TOLERANCE;
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let ours = self.clock.now();

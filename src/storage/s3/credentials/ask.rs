@@ -2,7 +2,6 @@
 //! overloaded, is worth another try; every other answer is for the asker to judge.
 
 use super::CredentialsError;
-use super::found::server_time;
 use crate::storage::http::{Exchange, Request};
 use crate::units::Timestamp;
 
@@ -26,7 +25,7 @@ pub(super) fn ask(
     let response = exchange
         .exchange(request)
         .map_err(|error| CredentialsError::unavailable(place, error))?;
-    let (status, time) = (response.status, server_time(&response));
+    let (status, time) = (response.status, response.date());
     let body = response
         .into_bytes(MOST_BYTES)
         .map_err(|error| CredentialsError::unavailable(place, error))?;

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use crate::storage::http::Response;
 use crate::storage::s3::Keys;
 use crate::units::{Secret, Timestamp};
 
@@ -126,24 +125,6 @@ pub(super) fn check(keys: &Keys) -> Result<(), String> {
     Ok(())
 }
 
-/// What time it is on the server that gave this response.
-pub(super) fn server_time(response: &Response) -> Option<Timestamp> {
-    http_date(response.header("date")?)
-}
-
-/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of dates that HTTP lets servers send.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let words: Vec<&str> = text.split(' ').collect();
-    let [_, day, month, year, time, "GMT"] = words[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|known| *known == month)? + 1;
-    Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z")).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -204,27 +185,7 @@ mod tests {
         assert_eq!(lifetime.renew_after(NO_JITTER), Duration::from_secs(240));
     }
 
-    #[test]
-    fn dates_of_http() {
-        assert_eq!(
-            http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(time("1994-11-06T08:49:37Z"))
-        );
-        for other in [
-            "",
-            "Sun, 06 Foo 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-        ] {
-            assert_eq!(http_date(other), None, "{other}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_date_panics(text in "\\PC{0,40}") {
-            let _ = http_date(&text);
-        }
-
         #[test]
         fn no_times_panic(expiration: i64, server: Option<i64>, ours: i64) {
             let time = Timestamp::from_millis;
