@@ -161,7 +161,10 @@ fn finish(
 /// # Errors
 /// When the replica cannot be listed or the target cannot be reached.
 pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreError> {
-    let files = storage.list_all()?;
+    let mut files = storage.list_all()?;
+    if let Target::Before(_) | Target::AsOf(_) = target {
+        files = storage.exact_times(files)?;
+    }
     if files.is_empty() && storage.holds_litestream_03()? {
         return Err(RestoreError::Litestream03 {
             location: storage.location(),

@@ -100,6 +100,15 @@ pub trait Storage: Send + Sync {
         Ok(files)
     }
 
+    /// The same files with the times in their LTX headers, where listings tell others. Files that are gone by now may
+    /// be left out. It may cost a request a file.
+    ///
+    /// # Errors
+    /// As [`Storage::list`].
+    fn exact_times(&self, files: Vec<FileInfo>) -> Result<Vec<FileInfo>, StorageError> {
+        Ok(files)
+    }
+
     /// Reads bytes of a file. A file cut short is [`io::ErrorKind::UnexpectedEof`], at the latest from the reader
     /// when it comes to the cut.
     ///

@@ -18,7 +18,7 @@ pub(crate) enum Times {
     Milliseconds,
     /// Cut to whole seconds.
     Seconds,
-    /// Not at all: listings tell when the file was stored.
+    /// Exactly, but listings tell when the file was stored.
     Stored,
 }
 
@@ -135,7 +135,14 @@ fn times_are_kept(storage: &dyn Storage, times: Times) {
         let file = name(0, txid, txid);
         storage.write(file, time(millis), &Bytes(b"x")).unwrap();
     }
-    for (file, millis) in list(storage, 0).iter().zip(millis) {
+    let exact = storage.exact_times(list(storage, 0)).unwrap();
+    for ((file, exact), millis) in list(storage, 0).iter().zip(exact).zip(millis) {
+        assert_eq!(exact.name, file.name);
+        match times {
+            // To the second where nothing better is kept.
+            Times::Seconds => {}
+            _ => assert_eq!(exact.created, time(millis)),
+        }
         match times {
             Times::Milliseconds => assert_eq!(file.created, time(millis)),
             Times::Seconds => assert_eq!(file.created, time(millis / 1000 * 1000)),

@@ -19,6 +19,7 @@ mod settings;
 mod sign;
 mod signed;
 mod time;
+mod times;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -96,6 +97,10 @@ impl Storage for S3Storage {
     /// In one listing: keys are ordered by level.
     fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
         self.list_prefix(&keys::levels_prefix(self.path()))
+    }
+
+    fn exact_times(&self, files: Vec<FileInfo>) -> Result<Vec<FileInfo>, StorageError> {
+        times::exact(&self.bucket, self.path(), &files)
     }
 
     fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {

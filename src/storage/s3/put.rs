@@ -21,7 +21,7 @@ use crate::sys::random;
 use crate::units::Timestamp;
 
 /// Litestream's name for the time in the header of the LTX file.
-const TIMESTAMP: &str = "x-amz-meta-litestream-timestamp";
+pub(super) const TIMESTAMP: &str = "x-amz-meta-litestream-timestamp";
 /// Ours for what tells uploads apart.
 const UPLOAD: &str = "x-amz-meta-walbrook-upload";
 
