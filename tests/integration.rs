@@ -9,6 +9,7 @@ mod power;
 mod replica;
 mod restarts;
 mod restore;
+mod s3;
 mod servers;
 mod sqlite;
 mod support;

@@ -1,13 +1,10 @@
 //! The contract on real S3 servers, in every way that they can be talked to.
 
-use std::sync::Arc;
-
-use walbrook::storage::s3::{Keys, S3Storage, Settings};
-use walbrook::storage::{Bounds, Network};
-use walbrook::sys::clock::SystemClock;
-use walbrook::units::Secret;
+use walbrook::storage::Storage;
+use walbrook::storage::s3::Settings;
 
 use super::{Times, conforms, ignores_foreign_names};
+use crate::s3::{network, open};
 use crate::support::s3::{Kind, S3Server, Tls};
 
 /// How a server is talked to.
@@ -24,25 +21,9 @@ fn settings(server: &S3Server, style: Style, path: String) -> Settings {
             Style::Path => server.endpoint(),
             Style::VirtualHost => server.vhost_endpoint(),
         }),
-        region: Some(server.region()),
         path_style: Some(matches!(style, Style::Path)),
-        ca_file: server.ca_file(),
-        keys: Some(Keys {
-            access_key_id: server.access_key_id(),
-            secret_access_key: Secret::new(server.secret_access_key()),
-            session_token: None,
-        }),
-        ..Settings::new(server.bucket(), path)
+        ..crate::s3::settings(server, &path)
     }
-}
-
-fn network() -> Arc<Network> {
-    let bounds = Bounds {
-        upload_rate: None,
-        upload_memory: 8 << 20,
-        tls_min_time: None,
-    };
-    Network::new(bounds, Arc::new(SystemClock))
 }
 
 fn conforming(kind: Kind, tls: Tls, style: Style) {
@@ -52,13 +33,12 @@ fn conforming(kind: Kind, tls: Tls, style: Style) {
     let new = || {
         let path = format!("{parent}/{}", server.fresh_path());
         let settings = settings(&server, style, path);
-        Box::new(S3Storage::open(settings, &network).unwrap())
-            as Box<dyn walbrook::storage::Storage>
+        Box::new(open(settings, &network)) as Box<dyn Storage>
     };
     conforms(Times::Stored, new);
     println!("{kind:?} {tls:?} {style:?}: {}", network.traffic().counts());
     let path = server.fresh_path();
-    let storage = S3Storage::open(settings(&server, style, path.clone()), &network).unwrap();
+    let storage = open(settings(&server, style, path.clone()), &network);
     ignores_foreign_names(&storage, |name| {
         server.put(&format!("{path}/0000/{name}"), b"x");
     });

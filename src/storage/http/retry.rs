@@ -1,5 +1,6 @@
 //! Tries again what failed for a passing reason: no connection, no answer, a server that is busy.
 
+use std::io;
 use std::time::Duration;
 
 use super::{Exchange, HttpError, Request, Response};
@@ -39,6 +40,10 @@ impl<E: Exchange> Exchange for Retrying<E> {
                     // An error in the middle of the work says nothing about what was done.
                     maybe_sent |= response.status != 503 && response.status != 429;
                     retry_after(response)
+                }
+                // A certificate that is no good is not better a second later.
+                Err(error) if error.source.kind() == io::ErrorKind::InvalidData => {
+                    return marked(result, maybe_sent);
                 }
                 Err(error) if request.repeatable || !error.sent => {
                     maybe_sent |= error.sent;
