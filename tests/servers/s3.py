@@ -121,8 +121,8 @@ class Server:
         return command
 
     def prepare_juicefs(self) -> None:
-        command = [self.program, "format", "-q", "--storage", "file", "--bucket", self.path("data/"), self.meta(), "tests"]
-        run(command)
+        storage = ["--storage", "file", "--bucket", self.path("data/")]
+        run([self.program, "format", "-q", *storage, self.meta(), "tests"])
 
     def meta(self) -> str:
         return "sqlite3://" + self.path("meta.db")

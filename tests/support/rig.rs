@@ -6,6 +6,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+use super::place::Place;
 use super::process::{Process, eventually, output_of, wait_until};
 use super::scratch::Scratch;
 
@@ -110,34 +111,56 @@ impl Settings {
         }
     }
 
-    /// The text of a configuration for these databases and their replicas.
+    /// The text of a configuration for these databases and their replicas in directories.
     pub(crate) fn text(&self, databases: &[(&Path, &Path)]) -> String {
+        let places: Vec<_> = databases
+            .iter()
+            .map(|(path, target)| (*path, Place::Directory(target.to_path_buf())))
+            .collect();
+        let databases: Vec<_> = places.iter().map(|(path, place)| (*path, place)).collect();
+        self.text_for(&databases)
+    }
+
+    /// The text of a configuration for these databases and their replicas.
+    pub(crate) fn text_for(&self, databases: &[(&Path, &Place)]) -> String {
         let Settings {
             global,
             database,
             replica,
         } = self;
         let mut text = format!("{global}\ndbs:\n");
-        for (path, target) in databases {
-            let (path, target) = (path.display(), target.display());
-            text += &format!(
-                "  - {{path: \"{path}\", {database}, replica: {{type: file, path: \"{target}\", {replica}}}}}\n"
-            );
+        for (path, place) in databases {
+            let (path, place) = (path.display(), place.settings());
+            text +=
+                &format!("  - {{path: \"{path}\", {database}, replica: {{{place}, {replica}}}}}\n");
         }
         text
     }
 }
 
-/// A directory with a database in it and one for the replica.
+/// A directory with a database in it, and a place for the replica.
 pub(crate) struct Rig {
     scratch: Scratch,
+    place: Place,
 }
 
 impl Rig {
+    /// One with the replica in a directory too.
     pub(crate) fn new() -> Rig {
-        Rig {
-            scratch: Scratch::new(),
-        }
+        let scratch = Scratch::new();
+        let place = Place::Directory(scratch.path().join("replica"));
+        Rig { scratch, place }
+    }
+
+    /// One with the replica somewhere else.
+    pub(crate) fn with_replica(place: Place) -> Rig {
+        let scratch = Scratch::new();
+        Rig { scratch, place }
+    }
+
+    /// Where the replica is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// A path in the directory.
@@ -155,9 +178,10 @@ impl Rig {
         self.path("app.db-wal")
     }
 
-    /// Where the replica is.
+    /// The directory of the replica.
+    #[track_caller]
     pub(crate) fn replica(&self) -> PathBuf {
-        self.path("replica")
+        self.place.directory().to_path_buf()
     }
 
     /// Where both programs keep what they remember.
@@ -165,22 +189,15 @@ impl Rig {
         self.path(".app.db-litestream")
     }
 
-    /// A directory with the files of one level.
+    /// The directory with the files of one level.
+    #[track_caller]
     pub(crate) fn level(&self, level: u8) -> PathBuf {
         self.replica().join(format!("ltx/{level}"))
     }
 
     /// The names of the files of one level, in order.
     pub(crate) fn files(&self, level: u8) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.level(level)) else {
-            return Vec::new();
-        };
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".ltx"))
-            .collect();
-        names.sort();
-        names
+        self.place.files(level)
     }
 
     /// The TXIDs at which some file ends, in order.
@@ -208,7 +225,7 @@ impl Rig {
     /// Starts replicating.
     #[track_caller]
     pub(crate) fn start_with(&self, program: Program, settings: &Settings) -> Process {
-        let text = settings.text(&[(&self.db(), &self.replica())]);
+        let text = settings.text_for(&[(&self.db(), &self.place)]);
         self.start_config(program, &text)
     }
 
@@ -220,6 +237,7 @@ impl Rig {
         let mut command = program.command();
         command.args(["replicate", "-config"]).arg(config);
         command.env("LOG_LEVEL", "debug");
+        command.envs(self.place.roots());
         Process::start(&mut command, &self.log(program))
     }
 
@@ -241,12 +259,13 @@ impl Rig {
     /// Starts a command of ours.
     #[track_caller]
     pub(crate) fn run(&self, command: &mut Command) -> Process {
+        command.envs(self.place.environment());
         Process::start(command, &self.log(Program::Walbrook))
     }
 
     /// The replica as a URL.
     pub(crate) fn url(&self) -> String {
-        format!("file://{}", self.replica().display())
+        self.place.url()
     }
 
     /// Where a program's output goes.
@@ -270,6 +289,7 @@ impl Rig {
         if let Some(txid) = txid {
             command.args(["-txid", &format!("{txid:016x}")]);
         }
+        command.envs(self.place.environment());
         output_of(command.arg(self.url()))?;
         Ok(output)
     }

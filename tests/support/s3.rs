@@ -81,6 +81,7 @@ pub(crate) struct S3Server(Arc<Running>);
 struct Running {
     helper: Helper,
     kind: Kind,
+    tls: Tls,
     shared: bool,
     /// What it says of itself.
     facts: JsonValue,
@@ -125,6 +126,7 @@ impl S3Server {
         S3Server(Arc::new(Running {
             helper,
             kind,
+            tls,
             shared,
             facts,
         }))
@@ -132,6 +134,16 @@ impl S3Server {
 
     pub(crate) fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    pub(crate) fn tls(&self) -> Tls {
+        self.0.tls
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        let endpoint = self.endpoint();
+        endpoint.rsplit(':').next().unwrap().parse().unwrap()
     }
 
     /// Its URL, for requests in path style.

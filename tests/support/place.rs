@@ -1,0 +1,218 @@
+//! Where a replica is: what the programs have to be told, and what is there, seen without them.
+
+use std::path::{Path, PathBuf};
+
+use super::proxy::Proxy;
+use super::s3::S3Server;
+
+/// The place.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Directory(PathBuf),
+    S3(OnS3),
+}
+
+/// A path in the bucket of a server.
+#[derive(Clone)]
+pub(crate) struct OnS3 {
+    server: S3Server,
+    /// Where the programs find the server.
+    endpoint: String,
+    path: String,
+    /// The bucket stands in the name of the host.
+    virtual_host: bool,
+}
+
+impl Place {
+    /// A new place on this server.
+    pub(crate) fn on(server: &S3Server) -> Place {
+        Place::S3(OnS3 {
+            endpoint: server.endpoint(),
+            path: server.fresh_path(),
+            server: server.clone(),
+            virtual_host: false,
+        })
+    }
+
+    /// The same, with the programs going through this proxy.
+    pub(crate) fn through(self, proxy: &Proxy) -> Place {
+        let endpoint = match self.s3().virtual_host {
+            true => proxy.vhost_endpoint(),
+            false => proxy.endpoint(),
+        };
+        self.changed(|place| place.endpoint = endpoint)
+    }
+
+    /// The same, with the bucket in the name of the host. To be said before [`Place::through`].
+    pub(crate) fn in_virtual_host(self) -> Place {
+        let endpoint = self.s3().server.vhost_endpoint();
+        self.changed(|place| {
+            place.virtual_host = true;
+            place.endpoint = endpoint;
+        })
+    }
+
+    /// Another place beside it, for another replica.
+    pub(crate) fn beside(&self, name: &str) -> Place {
+        match self {
+            Place::Directory(path) => Place::Directory(path.with_file_name(name)),
+            Place::S3(_) => self.clone().changed(|place| {
+                place.path += "-";
+                place.path += name;
+            }),
+        }
+    }
+
+    /// As a URL.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Place::Directory(path) => format!("file://{}", path.display()),
+            Place::S3(place) => format!(
+                "s3://{}/{}?endpoint={}&region={}&forcePathStyle={}",
+                place.server.bucket(),
+                place.path,
+                place.endpoint,
+                place.server.region(),
+                !place.virtual_host
+            ),
+        }
+    }
+
+    /// As settings of a replica in a configuration, separated by commas; with the keys.
+    pub(crate) fn settings(&self) -> String {
+        match self {
+            Place::Directory(path) => format!("type: file, path: \"{}\"", path.display()),
+            Place::S3(place) => format!(
+                "type: s3, bucket: {}, path: {}, endpoint: \"{}\", region: {}, access-key-id: {}, \
+                 secret-access-key: {}, force-path-style: {}",
+                place.server.bucket(),
+                place.path,
+                place.endpoint,
+                place.server.region(),
+                place.server.access_key_id(),
+                place.server.secret_access_key(),
+                !place.virtual_host
+            ),
+        }
+    }
+
+    /// What the environment has to say to a program that is given the configuration: whom to trust.
+    pub(crate) fn roots(&self) -> Vec<(&'static str, String)> {
+        let ca_file = match self {
+            Place::Directory(_) => None,
+            Place::S3(place) => place.server.ca_file(),
+        };
+        let variable = |path: PathBuf| ("SSL_CERT_FILE", path.display().to_string());
+        ca_file.into_iter().map(variable).collect()
+    }
+
+    /// What the environment has to say to a program that is given the URL: the keys too.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = self.roots();
+        if let Place::S3(OnS3 { server, .. }) = self {
+            variables.push(("AWS_ACCESS_KEY_ID", server.access_key_id()));
+            variables.push(("AWS_SECRET_ACCESS_KEY", server.secret_access_key()));
+        }
+        variables
+    }
+
+    /// The directory.
+    #[track_caller]
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            Place::Directory(path) => path,
+            Place::S3(_) => panic!("this replica is not in a directory"),
+        }
+    }
+
+    /// The names of the files of one level, in order.
+    #[track_caller]
+    pub(crate) fn files(&self, level: u8) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Place::Directory(path) => match std::fs::read_dir(path.join(format!("ltx/{level}"))) {
+                Ok(entries) => entries
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect(),
+                Err(_) => Vec::new(),
+            },
+            Place::S3(place) => {
+                let prefix = place.key(level, "");
+                let objects = place.server.objects(&prefix);
+                let name = |(key, _): (String, u64)| key[prefix.len()..].to_string();
+                objects.into_iter().map(name).collect()
+            }
+        };
+        names.retain(|name| name.ends_with(".ltx"));
+        names.sort();
+        names
+    }
+
+    /// The bytes of a file.
+    #[track_caller]
+    pub(crate) fn read(&self, level: u8, name: &str) -> Vec<u8> {
+        match self {
+            Place::Directory(path) => std::fs::read(file(path, level, name)).unwrap(),
+            Place::S3(place) => place.server.get(&place.key(level, name)),
+        }
+    }
+
+    /// Puts a file there, or other bytes into one.
+    #[track_caller]
+    pub(crate) fn write(&self, level: u8, name: &str, bytes: &[u8]) {
+        match self {
+            Place::Directory(path) => {
+                let file = file(path, level, name);
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, bytes).unwrap();
+            }
+            Place::S3(place) => place.server.put(&place.key(level, name), bytes),
+        }
+    }
+
+    /// Removes a file.
+    #[track_caller]
+    pub(crate) fn remove(&self, level: u8, name: &str) {
+        match self {
+            Place::Directory(path) => std::fs::remove_file(file(path, level, name)).unwrap(),
+            Place::S3(place) => place.server.delete(&place.key(level, name)),
+        }
+    }
+
+    /// The place on S3.
+    #[track_caller]
+    pub(crate) fn s3(&self) -> &OnS3 {
+        match self {
+            Place::S3(place) => place,
+            Place::Directory(path) => panic!("{} is a directory", path.display()),
+        }
+    }
+
+    fn changed(mut self, change: impl FnOnce(&mut OnS3)) -> Place {
+        match &mut self {
+            Place::S3(place) => change(place),
+            Place::Directory(path) => panic!("{} is a directory", path.display()),
+        }
+        self
+    }
+}
+
+impl OnS3 {
+    /// The server.
+    pub(crate) fn server(&self) -> &S3Server {
+        &self.server
+    }
+
+    /// The path in the bucket.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The key of a file; without a name, what the keys of its level begin with.
+    pub(crate) fn key(&self, level: u8, name: &str) -> String {
+        format!("{}/{level:04x}/{name}", self.path)
+    }
+}
+
+fn file(directory: &Path, level: u8, name: &str) -> PathBuf {
+    directory.join(format!("ltx/{level}/{name}"))
+}
