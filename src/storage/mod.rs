@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 pub use error::StorageError;
 pub use network::{Bounds, Network};
 
+use crate::sys::random;
 use crate::units::{Level, Timestamp, TxidRange};
 
 /// Names one file of a replica.
@@ -68,6 +69,11 @@ pub trait Content {
     /// # Errors
     /// Those of `out`, unchanged, and those of reading the source.
     fn write_to(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Tells this content from every other, so that it is known again where it has arrived without our hearing of it.
+    fn id(&self) -> u64 {
+        random::unique()
+    }
 
     /// The most bytes it can be. What is known not to be large is given less memory.
     fn most_bytes(&self) -> u64 {

@@ -155,9 +155,14 @@ impl Client {
         url: &str,
         limits: &Limits,
     ) -> ureq::http::Request<B> {
+        let proxy = match self.distance {
+            Distance::Far => proxy::for_url(url),
+            // It would be another machine's neighbourhood.
+            Distance::Near => None,
+        };
         self.agent
             .configure_request(request)
-            .proxy(proxy::for_url(url))
+            .proxy(proxy)
             .timeout_resolve(Some(RESOLVE.min(limits.connect)))
             .timeout_connect(Some(limits.connect))
             .timeout_send_request(Some(limits.stall))

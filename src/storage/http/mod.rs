@@ -195,3 +195,6 @@ impl<E: Exchange + ?Sized> Exchange for std::sync::Arc<E> {
         (**self).exchange(request)
     }
 }
+
+#[cfg(test)]
+mod tests;

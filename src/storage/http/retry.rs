@@ -29,6 +29,20 @@ impl<E: Exchange> Retrying<E> {
     }
 }
 
+#[cfg(test)]
+impl<E> Retrying<E> {
+    pub(super) fn without_pauses(inner: E) -> Retrying<E> {
+        Retrying {
+            inner,
+            pause: |_| {},
+        }
+    }
+
+    pub(super) fn inner(&self) -> &E {
+        &self.inner
+    }
+}
+
 impl<E: Exchange> Exchange for Retrying<E> {
     fn exchange(&self, request: &Request<'_>) -> Result<Response, HttpError> {
         let mut maybe_sent = false;

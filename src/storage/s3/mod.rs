@@ -118,6 +118,7 @@ impl Storage for S3Storage {
             writing: &self.writing,
             key: &keys::key(self.path(), name),
             created,
+            upload: format!("{:016x}", content.id()),
             exclusive: self.exclusive,
         };
         put::write(&object, &self.memory, content)

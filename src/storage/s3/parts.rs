@@ -12,7 +12,6 @@ use super::put::{Object, Settled};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
 use crate::storage::memory::Reservation;
-use crate::sys::random;
 use crate::units::Timestamp;
 
 /// S3 allows no more.
@@ -32,16 +31,11 @@ pub(super) struct Parts<'scope, 'env> {
     object: &'env Object<'env>,
     /// The most parts on their way at a time.
     concurrency: u32,
-    begun: Option<Begun>,
+    /// The server's name for it.
+    begun: Option<String>,
     sending: VecDeque<ScopedJoinHandle<'scope, Result<String, StorageError>>>,
     /// The `ETag` of each part that has arrived, in order.
     etags: Vec<String>,
-}
-
-struct Begun {
-    id: String,
-    /// Who it is, in the object's metadata.
-    upload: String,
 }
 
 impl<'scope, 'env> Parts<'scope, 'env> {
@@ -72,7 +66,7 @@ impl<'scope, 'env> Parts<'scope, 'env> {
         reservation: Option<Reservation>,
     ) -> Result<(), StorageError> {
         let id = match &self.begun {
-            Some(begun) => begun.id.clone(),
+            Some(id) => id.clone(),
             None => self.begin()?,
         };
         while self.sending.len() >= self.concurrency as usize {
@@ -110,7 +104,7 @@ impl<'scope, 'env> Parts<'scope, 'env> {
         while !self.sending.is_empty() {
             self.await_first()?;
         }
-        let Some(Begun { id, upload }) = &self.begun else {
+        let Some(id) = &self.begun else {
             return Ok(());
         };
         let mut body = String::from("<CompleteMultipartUpload>");
@@ -141,7 +135,7 @@ impl<'scope, 'env> Parts<'scope, 'env> {
                 }),
                 answer => answer,
             };
-            match self.object.settled(answer, upload)? {
+            match self.object.settled(answer)? {
                 Settled::Stored => return Ok(()),
                 Settled::ConditionsUnknown => {}
             }
@@ -153,28 +147,24 @@ impl<'scope, 'env> Parts<'scope, 'env> {
         for thread in self.sending.drain(..) {
             let _ = thread.join();
         }
-        if let Some(begun) = self.begun.take() {
-            abort(self.object.bucket, self.object.key, &begun.id);
+        if let Some(id) = self.begun.take() {
+            abort(self.object.bucket, self.object.key, &id);
         }
     }
 
     fn begin(&mut self) -> Result<String, StorageError> {
         let Object { bucket, key, .. } = *self.object;
         clean_up(bucket, key);
-        let upload = format!("{:016x}{:016x}", random::unique(), random::unique());
         let ask = Ask {
             query: &[("uploads", "")],
-            headers: self.object.headers(&upload),
+            headers: self.object.headers(),
             // A second one only leaves one more to be cleaned up.
             ..Ask::new(Method::Post, key)
         };
         let id = bucket.ask_document("write", &ask, ANSWER_BYTES_MAX, |root| {
             text(root, "UploadId").map(str::to_owned)
         })?;
-        self.begun = Some(Begun {
-            id: id.clone(),
-            upload,
-        });
+        self.begun = Some(id.clone());
         Ok(id)
     }
 

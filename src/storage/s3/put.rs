@@ -1,15 +1,13 @@
 //! Storing a file: one PUT of known length where it fits into a part, parts where it does not.
 //!
-//! Every object carries who it is beside the time in its LTX header: the SHA-256 of its bytes, or a number drawn for an
-//! upload in parts. So when a conditional create finds the name taken, a look at the object tells whether these
-//! very bytes had arrived after all, an earlier upload of ours, or somebody else's.
+//! Every object carries a number drawn for its content, beside the time in its LTX header. So when a conditional create
+//! finds the name taken, a look at the object tells whether this very content had arrived after all, an earlier one
+//! of ours, or somebody else's.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-
-use ring::digest;
 
 use super::bucket::{Ask, Bucket};
 use super::get;
@@ -27,7 +25,7 @@ const UPLOAD: &str = "x-amz-meta-walbrook-upload";
 
 /// What is remembered about writing to one replica.
 pub(super) struct Writing {
-    /// The uploads of each object whose outcome is not known.
+    /// The contents of each object of which it is not known whether they arrived.
     unsure: Mutex<HashMap<String, HashSet<String>>>,
     conditions: Mutex<Conditions>,
 }
@@ -46,6 +44,8 @@ pub(super) struct Object<'a> {
     pub(super) writing: &'a Writing,
     pub(super) key: &'a str,
     pub(super) created: Timestamp,
+    /// The number of its content.
+    pub(super) upload: String,
     /// Whether a name that is taken is left alone.
     pub(super) exclusive: bool,
 }
@@ -88,6 +88,12 @@ pub(super) fn write(
     content: &dyn Content,
 ) -> Result<u64, StorageError> {
     let target = &object.bucket.connected("write")?.target;
+    // Before much is sent in vain.
+    if content.most_bytes() > target.part_size
+        && let Some(size) = object.arrived()?
+    {
+        return Ok(size);
+    }
     let part_bytes = usize::try_from(target.part_size).unwrap_or(usize::MAX);
     thread::scope(|scope| {
         let mut sink = Sink {
@@ -183,10 +189,10 @@ impl Object<'_> {
     }
 
     /// The header lines that the object keeps.
-    pub(super) fn headers(&self, upload: &str) -> Vec<(&'static str, String)> {
+    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = self.bucket.new_object();
         headers.push((TIMESTAMP, self.created.to_string()));
-        headers.push((UPLOAD, upload.to_owned()));
+        headers.push((UPLOAD, self.upload.clone()));
         headers
     }
 
@@ -197,8 +203,7 @@ impl Object<'_> {
     }
 
     fn put(&self, body: &[u8]) -> Result<(), StorageError> {
-        let upload = hex(digest::digest(&digest::SHA256, body).as_ref());
-        let mut headers = self.headers(&upload);
+        let mut headers = self.headers();
         headers.extend(self.condition());
         let ask = Ask {
             headers,
@@ -206,17 +211,16 @@ impl Object<'_> {
             ..Ask::new(Method::Put, self.key)
         };
         let answer = self.bucket.ask("write", &ask, &[412, 501]);
-        match self.settled(answer, &upload)? {
+        match self.settled(answer)? {
             Settled::Stored => Ok(()),
             Settled::ConditionsUnknown => self.put(body),
         }
     }
 
-    /// What the answer to the request that makes the object appear came to. `upload` is who it was.
+    /// What the answer to the request that makes the object appear came to.
     pub(super) fn settled(
         &self,
         answer: Result<Response, StorageError>,
-        upload: &str,
     ) -> Result<Settled, StorageError> {
         let response = answer.inspect_err(|error| {
             if error.outcome_unknown() {
@@ -224,13 +228,13 @@ impl Object<'_> {
                 unsure
                     .entry(self.key.to_owned())
                     .or_default()
-                    .insert(upload.to_owned());
+                    .insert(self.upload.clone());
             }
         })?;
         match response.status {
             412 => {
                 self.writing.found(Conditions::Heeded);
-                self.taken(upload)?;
+                self.taken()?;
             }
             501 if self.condition().is_some() => {
                 log::debug!(
@@ -259,14 +263,28 @@ impl Object<'_> {
         Ok(Settled::Stored)
     }
 
-    /// The name is taken: by this upload, which had arrived; by an earlier one of ours; or by somebody else.
-    fn taken(&self, upload: &str) -> Result<(), StorageError> {
+    /// The size of this content if it has arrived already, in an attempt whose outcome is not known.
+    fn arrived(&self) -> Result<Option<u64>, StorageError> {
+        if !self.exclusive || !self.writing.unsure().contains_key(self.key) {
+            return Ok(None);
+        }
+        match self.taken() {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The name is taken: by this content, which had arrived; by an earlier one of ours; or by somebody else.
+    fn taken(&self) -> Result<u64, StorageError> {
         let head = get::head(self.bucket, self.key)?;
         let theirs = head.header(UPLOAD).unwrap_or_default();
-        if theirs == upload {
-            return Ok(());
-        }
         let mut unsure = self.writing.unsure();
+        if theirs == self.upload {
+            unsure.remove(self.key);
+            let size = head.header("content-length");
+            return Ok(size.and_then(|size| size.parse().ok()).unwrap_or(0));
+        }
         let ours = unsure
             .get(self.key)
             .is_some_and(|uploads| uploads.contains(theirs));
@@ -320,8 +338,4 @@ pub(super) enum Settled {
     Stored,
     /// The server does not know conditions; it has to be sent again without.
     ConditionsUnknown,
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
