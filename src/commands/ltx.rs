@@ -70,7 +70,7 @@ pub(crate) struct LtxOptions {
 /// When the arguments make no sense together or the replica cannot be looked into.
 pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
-    let storage = open::storage(&options.source.location()?);
+    let storage = open::storage(&options.source.location()?)?;
     let files = match options.level {
         Some(level) => storage.list(level)?,
         None => storage.list_all()?,

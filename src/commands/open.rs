@@ -3,28 +3,37 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::CommandError;
 use crate::config::{DatabaseConfig, ReplicaLocation};
 use crate::storage::Storage;
 use crate::storage::file::{FileStorage, Ownership};
 use crate::sys::fs::{FileSystem, SystemFiles, parent};
 
 /// The storage at `location`, for reading.
-pub(super) fn storage(location: &ReplicaLocation) -> Arc<dyn Storage> {
+///
+/// # Errors
+/// When it cannot be spoken to.
+pub(super) fn storage(location: &ReplicaLocation) -> Result<Arc<dyn Storage>, CommandError> {
     match location {
-        ReplicaLocation::File(root) => Arc::new(file_storage(root)),
+        ReplicaLocation::File(root) => Ok(Arc::new(file_storage(root))),
+        ReplicaLocation::S3(_) => Err(CommandError::new("s3 replicas: not connected yet")),
     }
 }
 
 /// The storage that `database` is replicated to. What is created there belongs to the database's owner.
-pub(super) fn replica_of(database: &DatabaseConfig) -> Arc<dyn Storage> {
+///
+/// # Errors
+/// When it cannot be spoken to.
+pub(super) fn replica_of(database: &DatabaseConfig) -> Result<Arc<dyn Storage>, CommandError> {
     match &database.replica.location {
         ReplicaLocation::File(root) => {
             let storage = file_storage(root).exclusive();
-            Arc::new(match ownership_of(&database.path) {
+            Ok(Arc::new(match ownership_of(&database.path) {
                 Some(ownership) => storage.with_ownership(ownership),
                 None => storage,
-            })
+            }))
         }
+        location @ ReplicaLocation::S3(_) => storage(location),
     }
 }
 

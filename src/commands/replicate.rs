@@ -1,6 +1,8 @@
 //! `walbrook replicate`: its flags and what they mean together.
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use argh::FromArgs;
 
@@ -142,8 +144,15 @@ pub(crate) fn run(
         true => Mode::Once,
         false => Mode::Continuous,
     };
-    daemon::replicate(&config, mode, open::replica_of)
-        .map_err(|error| CommandError::new(error.to_string()))?;
+    // All at once and before anything starts: one that cannot be opened is a mistake to be told at once.
+    let mut storages = HashMap::new();
+    for database in &config.databases {
+        storages.insert(database.path.clone(), open::replica_of(database)?);
+    }
+    daemon::replicate(&config, mode, |database| {
+        Arc::clone(&storages[&database.path])
+    })
+    .map_err(|error| CommandError::new(error.to_string()))?;
     Ok(Outcome::Success)
 }
 

@@ -163,7 +163,7 @@ pub(crate) fn run(
 ) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     super::start_logging(LogLevel::Warn);
-    let storage = open::storage(&options.source.location()?);
+    let storage = open::storage(&options.source.location()?)?;
     match options.dry_run {
         true => dry_run(&*storage, &options, out),
         false => restore(&*storage, &options, out),

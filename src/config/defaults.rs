@@ -28,6 +28,10 @@ pub const SHUTDOWN_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause between two such tries.
 pub const SHUTDOWN_SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Bytes of uploads held in memory for all databases together: one part of the usual 5 MiB and room for small
+/// files beside it. Raised where a larger part size is configured.
+pub const UPLOAD_MEMORY: u64 = 8 << 20;
+
 /// Where the configuration is looked for, in this order, when neither `-config` nor `$LITESTREAM_CONFIG`
 /// names one. Our own name first, so that both programs can be installed side by side.
 pub const CONFIG_FILES: [&str; 2] = ["/etc/walbrook.yml", "/etc/litestream.yml"];

@@ -2,11 +2,13 @@
 //! paths are absolute, intervals are sensible, no two replicas share a place.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
 use super::location::ReplicaLocation;
+use crate::units::Timestamp;
 
 /// A whole configuration.
 #[derive(Clone, Eq, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub shutdown_sync_timeout: Duration,
     /// The pause between two such tries, more than zero.
     pub shutdown_sync_interval: Duration,
+    /// What all uploads share.
+    pub network: Network,
 }
 
 /// Leaves the command out, which may have passwords in it.
@@ -33,6 +37,7 @@ impl fmt::Debug for Config {
             .field("logging", &self.logging)
             .field("shutdown_sync_timeout", &self.shutdown_sync_timeout)
             .field("shutdown_sync_interval", &self.shutdown_sync_interval)
+            .field("network", &self.network)
             .finish()
     }
 }
@@ -86,6 +91,38 @@ pub struct ReplicaConfig {
     pub location: ReplicaLocation,
     /// The least time between two uploads, more than zero.
     pub sync_interval: Duration,
+}
+
+/// What all uploads over the network share.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Network {
+    /// The most bytes a second that go up; none is as fast as it goes.
+    pub max_upload_rate: Option<NonZeroU64>,
+    /// The most bytes of uploads that are held in memory at once, at least the largest part of any replica.
+    pub upload_memory: u64,
+    /// Certificates are never checked against an earlier time than this; none is the time of the build.
+    pub tls_min_time: Option<Timestamp>,
+}
+
+impl Network {
+    /// The defaults for these databases. Larger parts than usual get the memory they need.
+    pub(super) fn for_databases(databases: &[DatabaseConfig]) -> Network {
+        Network {
+            max_upload_rate: None,
+            upload_memory: defaults::UPLOAD_MEMORY.max(largest_part(databases)),
+            tls_min_time: None,
+        }
+    }
+}
+
+/// The largest part that these databases are sent in: the least memory that is enough. 0 without any on S3.
+pub(super) fn largest_part(databases: &[DatabaseConfig]) -> u64 {
+    let part = |database: &DatabaseConfig| match &database.replica.location {
+        ReplicaLocation::S3(settings) => settings.part_bytes(),
+        ReplicaLocation::File(_) => 0,
+    };
+    databases.iter().map(part).max().unwrap_or(0)
 }
 
 /// What is logged, always to stderr.

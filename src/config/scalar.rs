@@ -65,8 +65,15 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
 /// A number of bytes: `5MB` is 10⁶ times five, `5MiB` 2²⁰ times five, without a unit it is bytes. As in Litestream,
 /// case does not count, `B` may be left out, and there may be a fraction.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let refuse = |what: &str| Err(format!("{} {what}; write 8388608, 8MiB or 10MB", quoted(text)));
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let refuse = |what: &str| {
+        Err(format!(
+            "{} {what}; write 8388608, 8MiB or 10MB",
+            quoted(text)
+        ))
+    };
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') {
@@ -155,7 +162,19 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
-        for bad in ["", "MB", "-1", "1,000", "1_000", ".5MB", "1.2.3", "5 apples", "5é", "99999999TiB", "1e6"] {
+        for bad in [
+            "",
+            "MB",
+            "-1",
+            "1,000",
+            "1_000",
+            ".5MB",
+            "1.2.3",
+            "5 apples",
+            "5é",
+            "99999999TiB",
+            "1e6",
+        ] {
             assert!(size(bad).is_err(), "{bad}");
         }
         assert_eq!(

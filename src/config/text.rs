@@ -52,7 +52,9 @@ pub(crate) fn redacted(url: &str) -> String {
     let authority = host_and_path.split('/').next().unwrap_or("");
     let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
     match authority.rsplit_once(':') {
-        Some((_, port)) if !is_port(port) && !authority.starts_with("arn:") && !authority.ends_with(']') => {
+        Some((_, port))
+            if !is_port(port) && !authority.starts_with("arn:") && !authority.ends_with(']') =>
+        {
             format!("{scheme}://…")
         }
         _ => format!("{scheme}://{host_and_path}"),
@@ -119,6 +121,9 @@ mod tests {
         assert_eq!(redacted("s3://k:s3c#ret@h/p"), "s3://…");
         assert_eq!(redacted("s3://b.h:9000/p"), "s3://b.h:9000/p");
         assert_eq!(redacted("http://[::1]/p"), "http://[::1]/p");
-        assert_eq!(redacted("s3://arn:aws:s3:r:1:accesspoint/a"), "s3://arn:aws:s3:r:1:accesspoint/a");
+        assert_eq!(
+            redacted("s3://arn:aws:s3:r:1:accesspoint/a"),
+            "s3://arn:aws:s3:r:1:accesspoint/a"
+        );
     }
 }

@@ -458,7 +458,12 @@ fn the_host_of_a_url_names_the_bucket() {
         ),
         (
             "b.[::1]:9000",
-            ("b", Some("us-east-1"), Some("http://[::1]:9000"), Some(true)),
+            (
+                "b",
+                Some("us-east-1"),
+                Some("http://[::1]:9000"),
+                Some(true),
+            ),
         ),
         (
             "b.localhost:80",
