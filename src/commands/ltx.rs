@@ -8,7 +8,7 @@ use super::flags::{self, Flag};
 use super::json::Json;
 use super::source::{ConfigFile, ReplicaSource};
 use super::table::Table;
-use super::{CommandError, CommandHelp, Outcome, open};
+use super::{CommandError, CommandHelp, Outcome};
 use crate::storage::FileInfo;
 use crate::units::Level;
 
@@ -70,7 +70,7 @@ pub(crate) struct LtxOptions {
 /// When the arguments make no sense together or the replica cannot be looked into.
 pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
-    let storage = open::storage(&options.source.location()?);
+    let storage = options.source.open()?;
     let files = match options.level {
         Some(level) => storage.list(level)?,
         None => storage.list_all()?,

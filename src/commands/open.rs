@@ -3,21 +3,36 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::CommandError;
 use crate::config::{DatabaseConfig, ReplicaLocation};
-use crate::storage::Storage;
 use crate::storage::file::{FileStorage, Ownership};
+use crate::storage::s3::{S3Storage, Settings};
+use crate::storage::{Network, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles, parent};
 
 /// The storage at `location`, for reading.
-pub(super) fn storage(location: &ReplicaLocation) -> Arc<dyn Storage> {
-    match location {
+///
+/// # Errors
+/// When it cannot be spoken to at all, whoever answers.
+pub(super) fn storage(
+    location: &ReplicaLocation,
+    network: &Arc<Network>,
+) -> Result<Arc<dyn Storage>, CommandError> {
+    Ok(match location {
         ReplicaLocation::File(root) => Arc::new(file_storage(root)),
-    }
+        ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?),
+    })
 }
 
 /// The storage that `database` is replicated to. What is created there belongs to the database's owner.
-pub(super) fn replica_of(database: &DatabaseConfig) -> Arc<dyn Storage> {
-    match &database.replica.location {
+///
+/// # Errors
+/// As [`storage`].
+pub(super) fn replica_of(
+    database: &DatabaseConfig,
+    network: &Arc<Network>,
+) -> Result<Arc<dyn Storage>, CommandError> {
+    Ok(match &database.replica.location {
         ReplicaLocation::File(root) => {
             let storage = file_storage(root).exclusive();
             Arc::new(match ownership_of(&database.path) {
@@ -25,11 +40,19 @@ pub(super) fn replica_of(database: &DatabaseConfig) -> Arc<dyn Storage> {
                 None => storage,
             })
         }
-    }
+        ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
+    })
 }
 
 fn file_storage(root: &Path) -> FileStorage {
     FileStorage::new(root.to_path_buf(), Arc::new(SystemFiles))
+}
+
+fn s3_storage(settings: &Settings, network: &Arc<Network>) -> Result<S3Storage, CommandError> {
+    S3Storage::open(settings.clone(), network).map_err(|error| {
+        let message = format!("cannot use the bucket {}: {error}", settings.bucket);
+        CommandError::new(message)
+    })
 }
 
 /// As of the database and its directory; none while there is no database.

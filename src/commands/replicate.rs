@@ -1,6 +1,8 @@
 //! `walbrook replicate`: its flags and what they mean together.
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use argh::FromArgs;
 
@@ -9,6 +11,8 @@ use super::source::{ConfigFile, is_sqlite_url};
 use super::{CommandError, CommandHelp, Outcome, open};
 use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
 use crate::daemon::{self, Mode};
+use crate::storage::Network;
+use crate::sys::clock::SystemClock;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
@@ -142,8 +146,21 @@ pub(crate) fn run(
         true => Mode::Once,
         false => Mode::Continuous,
     };
-    daemon::replicate(&config, mode, open::replica_of)
-        .map_err(|error| CommandError::new(error.to_string()))?;
+    // All at once and before anything starts: one that cannot be opened is a mistake to be told at once.
+    let network = Network::new(config.network, Arc::new(SystemClock));
+    let mut storages = HashMap::new();
+    for database in &config.databases {
+        let storage = open::replica_of(database, &network)?;
+        storages.insert(database.path.clone(), storage);
+    }
+    let ended = daemon::replicate(&config, mode, |database| {
+        Arc::clone(&storages[&database.path])
+    });
+    let traffic = network.traffic().counts();
+    if traffic.requests() > 0 {
+        log::info!("the network was asked for {traffic}");
+    }
+    ended.map_err(|error| CommandError::new(error.to_string()))?;
     Ok(Outcome::Success)
 }
 

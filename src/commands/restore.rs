@@ -10,7 +10,7 @@ use super::json::Json;
 use super::progress::ProgressLine;
 use super::source::{ConfigFile, ReplicaSource};
 use super::table::Table;
-use super::{CommandError, CommandHelp, Outcome, open};
+use super::{CommandError, CommandHelp, Outcome};
 use crate::config::{Base, LogLevel};
 use crate::ltx::name::file_name;
 use crate::restore::{self, Existing, Integrity, Plan, Report, Target};
@@ -163,7 +163,7 @@ pub(crate) fn run(
 ) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     super::start_logging(LogLevel::Warn);
-    let storage = open::storage(&options.source.location()?);
+    let storage = options.source.open()?;
     match options.dry_run {
         true => dry_run(&*storage, &options, out),
         false => restore(&*storage, &options, out),

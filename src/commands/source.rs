@@ -1,9 +1,12 @@
 //! What a command works on: the configuration, or a database and a replica named on the command line.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::CommandError;
+use super::{CommandError, open};
 use crate::config::{Config, ConfigError, ReplicaLocation, Warning, database_path, is_url};
+use crate::storage::{Bounds, Network, Storage};
+use crate::sys::clock::SystemClock;
 
 /// Which configuration file to read, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,14 +50,16 @@ pub(crate) enum ReplicaSource {
 }
 
 impl ReplicaSource {
-    /// Where the replica is. Reads the configuration if need be, and prints its warnings.
-    pub(super) fn location(&self) -> Result<ReplicaLocation, CommandError> {
+    /// Opens the replica for reading. Reads the configuration if need be, and prints its warnings.
+    pub(super) fn open(&self) -> Result<Arc<dyn Storage>, CommandError> {
+        let network = |bounds| Network::new(bounds, Arc::new(SystemClock));
         match self {
-            ReplicaSource::Url(location) => Ok(location.clone()),
+            ReplicaSource::Url(location) => open::storage(location, &network(Bounds::default())),
             ReplicaSource::Database { path, config } => {
                 let (config, warnings) = config.load()?;
                 super::print_warnings(&warnings);
-                Ok(config.find(path)?.replica.location.clone())
+                let location = &config.find(path)?.replica.location;
+                open::storage(location, &network(config.network))
             }
         }
     }

@@ -1,17 +1,20 @@
 //! From the tree of nodes to the [`Config`] it means.
 
-use std::rc::Rc;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::checks::{self, Placed};
 use super::defaults;
 use super::error::{ConfigError, Problem, Warning};
-use super::location::{ReplicaLocation, reject_url_as_path, require_file_type};
-use super::model::{Config, DatabaseConfig, LogLevel, Logging};
+use super::location::{ReplicaKind, ReplicaLocation, invalid_url, reject_url_as_path};
+use super::model::{Config, DatabaseConfig, LogLevel, Logging, bounds_for, largest_part};
 use super::paths::Base;
+use super::section::{Layers, Section};
 use super::text::quoted;
-use super::yaml::{Entry, Node, Position, Value};
-use super::{scalar, schema};
+use super::yaml::{Node, Position};
+use super::{s3, s3_url, scalar, schema};
+use crate::storage::Bounds;
+use crate::units::Timestamp;
 
 /// Builds the configuration in `root`; relative paths begin at `base`.
 pub(super) fn build(
@@ -20,23 +23,28 @@ pub(super) fn build(
     warnings: &mut Vec<Warning>,
 ) -> Result<Config, ConfigError> {
     let top = Section::new(root, String::new())?;
-    let sync_interval = top.read("sync-interval", scalar::interval)?;
     let mut databases = Vec::new();
     for (index, node) in top.list("dbs")?.iter().enumerate() {
         let name = format!("dbs[{index}].");
-        databases.push(database(node, name, sync_interval, base, warnings)?);
+        databases.push(database(node, name, &top, base, warnings)?);
     }
     // After the databases: an unsupported replica type explains the settings for it at the top level.
-    schema::check(root, "", schema::TOP, warnings)?;
+    let locations = databases
+        .iter()
+        .map(|placed| &placed.database.replica.location);
+    let kinds: Vec<&str> = locations.map(ReplicaLocation::kind).collect();
+    schema::check(root, "", schema::TOP, &kinds, warnings)?;
     if databases.is_empty() {
         return Err(ConfigError::new(Problem::NoDatabases));
     }
     checks::check(&databases, warnings)?;
+    let databases: Vec<DatabaseConfig> = databases
+        .into_iter()
+        .map(|placed| placed.database)
+        .collect();
     Ok(Config {
-        databases: databases
-            .into_iter()
-            .map(|placed| placed.database)
-            .collect(),
+        network: network(&top, &databases)?,
+        databases,
         exec: top
             .text("exec")?
             .filter(|(command, _)| !command.is_empty())
@@ -54,11 +62,11 @@ pub(super) fn build(
 fn database(
     node: &Node,
     name: String,
-    sync_interval: Option<Duration>,
+    top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
 ) -> Result<Placed, ConfigError> {
-    schema::check(node, &name, schema::DATABASE, warnings)?;
+    schema::check(node, &name, schema::DATABASE, &[], warnings)?;
     let section = Section::new(node, name)?;
     let Some((path_text, path_position)) = section.text("path")? else {
         return Err(section.missing("add `path:` with the file of the database"));
@@ -68,10 +76,9 @@ fn database(
         .map_err(|reason| section.invalid(path_position, "path", reason))?;
     let replica_node = replica_node(&section)?;
     let replica_name = format!("{}replica.", section.name);
-    let replica = replica(replica_node, replica_name, base, warnings)?;
+    let replica = replica(replica_node, replica_name, top, base, warnings)?;
     let mut database = DatabaseConfig::new(path, replica.location);
-    let replica_interval = replica.sync_interval.or(sync_interval);
-    if let Some(interval) = replica_interval {
+    if let Some(interval) = replica.sync_interval {
         database.replica.sync_interval = interval;
     }
     if let Some((text, position)) = section
@@ -137,62 +144,137 @@ struct Replica {
 fn replica(
     node: &Node,
     name: String,
+    top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
 ) -> Result<Replica, ConfigError> {
     let section = Section::new(node, name)?;
-    // The place before the other keys: of a type that is not supported, its settings are not either.
-    let place = location(&section, base);
-    match &place {
-        Ok(_) => {}
-        Err(error) if matches!(error.problem, Problem::Missing { .. }) => {}
-        Err(error) => return Err(error.clone()),
+    if let Some(path) = section.given("path")? {
+        reject_url_as_path(path.text).map_err(|reason| path.invalid(reason))?;
     }
-    schema::check(node, &section.name, schema::REPLICA, warnings)?;
-    let (location, position) = place?;
+    // The kind before the other keys: of one that is not supported, its settings are not either.
+    let kind = kind(&section)?;
+    schema::check(
+        node,
+        &section.name,
+        schema::REPLICA,
+        &[kind.name()],
+        warnings,
+    )?;
+    let layers = Layers {
+        own: &section,
+        shared: top,
+    };
+    let (location, position) = match kind {
+        ReplicaKind::File => file_location(&section, base)?,
+        ReplicaKind::S3 => s3_location(&layers, base)?,
+    };
+    let sync_interval = match section.read("sync-interval", scalar::interval)? {
+        Some(interval) => Some(interval),
+        None => top.read("sync-interval", scalar::interval)?,
+    };
     Ok(Replica {
         location,
         position,
-        sync_interval: section.read("sync-interval", scalar::interval)?,
+        sync_interval,
     })
 }
 
-fn location(
+/// The scheme of the URL says it, whatever the type is; without both it is a directory.
+fn kind(section: &Section<'_>) -> Result<ReplicaKind, ConfigError> {
+    if let Some(url) = section.given("url")? {
+        return ReplicaKind::of_url(url.text).map_err(|problem| match problem {
+            Problem::InvalidValue { reason, .. } => url.invalid(reason),
+            problem => ConfigError::at(url.position, problem),
+        });
+    }
+    match section.given("type")? {
+        Some(name) => {
+            ReplicaKind::named(name.text).map_err(|problem| ConfigError::at(name.position, problem))
+        }
+        None => Ok(ReplicaKind::File),
+    }
+}
+
+fn file_location(
     section: &Section<'_>,
     base: &Base,
 ) -> Result<(ReplicaLocation, Position), ConfigError> {
-    let given = |text: &Option<(&str, Position)>| text.is_some_and(|(text, _)| !text.is_empty());
-    let url = section.text("url")?.filter(|url| given(&Some(*url)));
-    let path = section.text("path")?.filter(|path| given(&Some(*path)));
-    if let Some((text, position)) = path {
-        reject_url_as_path(text).map_err(|reason| section.invalid(position, "path", reason))?;
-    }
-    if let Some((text, position)) = url {
-        let location = ReplicaLocation::parse_url(text).map_err(|problem| match problem {
-            Problem::InvalidValue { reason, .. } => section.invalid(position, "url", reason),
-            problem => ConfigError::at(position, problem),
+    if let Some(url) = section.given("url")? {
+        reject_beside_url(section, url.position, "path")?;
+        let location = ReplicaLocation::parse_url(url.text).map_err(|problem| match problem {
+            Problem::InvalidValue { reason, .. } => url.invalid(reason),
+            problem => ConfigError::at(url.position, problem),
         })?;
-        if path.is_some() {
-            return Err(ConfigError::at(
-                position,
-                Problem::Conflict(format!(
-                    "{}: cannot specify both `url` and `path`; keep one",
-                    section.name.trim_end_matches('.')
-                )),
-            ));
-        }
-        return Ok((location, position));
+        return Ok((location, url.position));
     }
-    if let Some((name, position)) = section.text("type")?.filter(|(name, _)| !name.is_empty()) {
-        require_file_type(name).map_err(|problem| ConfigError::at(position, problem))?;
-    }
-    let Some((text, position)) = path else {
+    let Some(path) = section.given("path")? else {
         return Err(section.missing("add `path:` with a directory, or `url:`"));
     };
-    let path = base
-        .absolute(text)
-        .map_err(|reason| section.invalid(position, "path", reason))?;
-    Ok((ReplicaLocation::File(path), position))
+    let directory = base
+        .absolute(path.text)
+        .map_err(|reason| path.invalid(reason))?;
+    Ok((ReplicaLocation::File(directory), path.position))
+}
+
+fn s3_location(
+    layers: &Layers<'_>,
+    base: &Base,
+) -> Result<(ReplicaLocation, Position), ConfigError> {
+    let url = match layers.own.given("url")? {
+        None => None,
+        Some(url) => {
+            reject_beside_url(layers.own, url.position, "path")?;
+            reject_beside_url(layers.own, url.position, "bucket")?;
+            let rest = url.text.split_once(':').map_or("", |(_, rest)| rest);
+            let parsed =
+                s3_url::parse(rest).map_err(|reason| match invalid_url(url.text, &reason) {
+                    Problem::InvalidValue { reason, .. } => url.invalid(reason),
+                    problem => ConfigError::at(url.position, problem),
+                })?;
+            Some((parsed, url.position))
+        }
+    };
+    let (settings, position) = s3::settings(layers, url, base)?;
+    Ok((ReplicaLocation::S3(Box::new(settings)), position))
+}
+
+fn reject_beside_url(
+    section: &Section<'_>,
+    position: Position,
+    key: &'static str,
+) -> Result<(), ConfigError> {
+    match section.given(key)? {
+        None => Ok(()),
+        Some(_) => Err(ConfigError::at(
+            position,
+            Problem::Conflict(format!(
+                "{}cannot specify both `url` and `{key}`; keep one",
+                section.prefix()
+            )),
+        )),
+    }
+}
+
+fn network(top: &Section<'_>, databases: &[DatabaseConfig]) -> Result<Bounds, ConfigError> {
+    let mut network = bounds_for(databases);
+    let largest_part = largest_part(databases);
+    let enough = |text: &str| match scalar::size(text)? {
+        size if size >= largest_part => Ok(size),
+        size => Err(format!(
+            "{} is {size} bytes, less than one part of the largest `part-size`; write {largest_part} or more",
+            quoted(text)
+        )),
+    };
+    if let Some(size) = top.read("upload-memory", enough)? {
+        network.upload_memory = size;
+    }
+    let rate = top.read("max-upload-rate", scalar::size)?;
+    network.max_upload_rate = rate.and_then(NonZeroU64::new);
+    network.tls_min_time = top.read("tls-min-time", |text| {
+        Timestamp::parse(text).map_err(|error| format!("{} is {error}", quoted(text)))
+    })?;
+    Ok(network)
 }
 
 fn logging(top: &Section<'_>) -> Result<Logging, ConfigError> {
@@ -245,82 +327,5 @@ fn truncate_threshold(text: &str) -> Result<Option<u32>, String> {
         Ok(pages) => Ok(Some(pages)),
         Err(_) if pages < 0 => Ok(None),
         Err(_) => Err(format!("must be at most {} (got {pages})", u32::MAX)),
-    }
-}
-
-/// A mapping whose keys are read by name.
-struct Section<'a> {
-    entries: &'a [Entry],
-    position: Position,
-    /// Its path in the file with a dot at the end; empty at the top.
-    name: String,
-}
-
-impl<'a> Section<'a> {
-    fn new(node: &'a Node, name: String) -> Result<Section<'a>, ConfigError> {
-        Ok(Section {
-            entries: schema::mapping(node, &name)?,
-            position: node.position,
-            name,
-        })
-    }
-
-    /// The entry of `key`, unless there is none or its value is null.
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .filter(|entry| !matches!(entry.value.value, Value::Null))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<(&'a str, Position)>, ConfigError> {
-        match self.entry(key) {
-            None => Ok(None),
-            Some(entry) => match &entry.value.value {
-                Value::Scalar(text) => Ok(Some((text, entry.value.position))),
-                _ => Err(self.invalid(
-                    entry.position,
-                    key,
-                    "must be one value, not a list or a mapping",
-                )),
-            },
-        }
-    }
-
-    fn read<T>(
-        &self,
-        key: &str,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, ConfigError> {
-        match self.text(key)? {
-            None => Ok(None),
-            Some((text, position)) => match read(text) {
-                Ok(value) => Ok(Some(value)),
-                Err(reason) => Err(self.invalid(position, key, reason)),
-            },
-        }
-    }
-
-    fn list(&self, key: &str) -> Result<&'a [Rc<Node>], ConfigError> {
-        match self.entry(key) {
-            None => Ok(&[]),
-            Some(entry) => match &entry.value.value {
-                Value::Sequence(nodes) => Ok(nodes),
-                _ => Err(self.invalid(
-                    entry.position,
-                    key,
-                    "must be a list: begin each entry with `- `",
-                )),
-            },
-        }
-    }
-
-    fn invalid(&self, position: Position, key: &str, reason: impl Into<String>) -> ConfigError {
-        ConfigError::invalid(position, &format!("{}{key}", self.name), reason)
-    }
-
-    fn missing(&self, what: &'static str) -> ConfigError {
-        let parent = self.name.trim_end_matches('.').to_owned();
-        ConfigError::at(self.position, Problem::Missing { parent, what })
     }
 }

@@ -1,9 +1,10 @@
 //! What must hold between the databases of one configuration: each is listed once, and no two things share a
-//! directory. Paths are compared with symbolic links followed as far as they exist.
+//! directory or the names of objects. Paths are compared with symbolic links followed as far as they exist.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::{ConfigError, Problem, Warning};
+use super::location::ReplicaLocation;
 use super::model::DatabaseConfig;
 use super::paths::resolved;
 use super::yaml::Position;
@@ -36,7 +37,84 @@ struct Resolved<'a> {
     placed: &'a Placed,
     path: PathBuf,
     meta: PathBuf,
-    replica: PathBuf,
+    replica: Place,
+}
+
+/// Where the files of a replica are.
+enum Place {
+    Directory(PathBuf),
+    Bucket {
+        /// Who has it, and which it is.
+        bucket: (String, String),
+        path: String,
+    },
+}
+
+impl Place {
+    fn of(location: &ReplicaLocation) -> Place {
+        match location {
+            ReplicaLocation::File(path) => Place::Directory(resolved(path)),
+            ReplicaLocation::S3(settings) => Place::Bucket {
+                bucket: (settings.server(), settings.bucket.clone()),
+                path: settings.path.clone(),
+            },
+        }
+    }
+
+    /// Whether a replica at `inner` would have files among those of one here.
+    fn shares_files(&self, inner: &Place) -> bool {
+        match (self, inner) {
+            (Place::Directory(outer), Place::Directory(inner)) => {
+                inner == outer || inner.starts_with(outer.join("ltx"))
+            }
+            (Place::Bucket { path: outer, .. }, Place::Bucket { path, .. })
+                if self.is_in_bucket_of(inner) =>
+            {
+                path == outer
+                    || path
+                        .strip_prefix(outer.as_str())
+                        .is_some_and(begins_with_a_level)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether deleting all of this replica deletes one at `inner`.
+    fn contains(&self, inner: &Place) -> bool {
+        match (self, inner) {
+            (Place::Directory(outer), Place::Directory(inner)) => inner.starts_with(outer),
+            (Place::Bucket { path: outer, .. }, Place::Bucket { path, .. }) => {
+                let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+                self.is_in_bucket_of(inner) && path.strip_prefix(outer.as_str()).is_some_and(below)
+            }
+            _ => false,
+        }
+    }
+
+    /// What each database should have one of.
+    fn noun(&self) -> &'static str {
+        match self {
+            Place::Directory(_) => "directory",
+            Place::Bucket { .. } => "path",
+        }
+    }
+
+    fn is_in_bucket_of(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Bucket { bucket: one, .. }, Place::Bucket { bucket: other, .. }) => {
+                one == other
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether `rest` of a path is that of a level's objects: `/0000` to `/0009`, and perhaps more below it.
+fn begins_with_a_level(rest: &str) -> bool {
+    let name = rest.strip_prefix("/000").unwrap_or_default();
+    let mut rest = name.chars();
+    rest.next().is_some_and(|digit| digit.is_ascii_digit())
+        && matches!(rest.next(), None | Some('/'))
 }
 
 impl Resolved<'_> {
@@ -46,7 +124,7 @@ impl Resolved<'_> {
             placed,
             path: resolved(&database.path),
             meta: resolved(&database.meta_path),
-            replica: resolved(database.replica.location.directory()),
+            replica: Place::of(&database.replica.location),
         }
     }
 }
@@ -78,28 +156,28 @@ fn check_pair(
             ),
         );
     }
-    let replicas_collide = shares_files(&earlier.replica, &later.replica)
-        || shares_files(&later.replica, &earlier.replica);
+    let replicas_collide = earlier.replica.shares_files(&later.replica)
+        || later.replica.shares_files(&earlier.replica);
     if replicas_collide {
         return conflict(
             later.placed.replica_position,
             format!(
-                "the replica {} of {} (line {}) is also that of {} (line {}); give each database a directory of \
-                 its own",
+                "the replica {} of {} (line {}) is also that of {} (line {}); give each database a {} of its own",
                 second.replica.location,
                 second.path.display(),
                 later.placed.replica_position.line,
                 first.path.display(),
-                earlier.placed.replica_position.line
+                earlier.placed.replica_position.line,
+                later.replica.noun()
             ),
         );
     }
-    if later.replica.starts_with(&earlier.replica) || earlier.replica.starts_with(&later.replica) {
+    if later.replica.contains(&earlier.replica) || earlier.replica.contains(&later.replica) {
         warnings.push(Warning::at(
             later.placed.replica_position,
             format!(
                 "the replica {} of {} and the replica {} of {} (line {}) lie inside each other; whoever deletes the \
-                 outer directory deletes both",
+                 outer one deletes both",
                 second.replica.location,
                 second.path.display(),
                 first.replica.location,
@@ -117,10 +195,13 @@ fn check_replica_against(
     other: &Resolved<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ConfigError> {
+    let Place::Directory(directory) = &owner.replica else {
+        return Ok(());
+    };
     let replica = &owner.placed.database.replica.location;
     let position = owner.placed.replica_position;
     let database = other.placed.database.path.display();
-    if owner.replica.starts_with(&other.meta) {
+    if directory.starts_with(&other.meta) {
         return conflict(
             position,
             format!(
@@ -129,7 +210,7 @@ fn check_replica_against(
             ),
         );
     }
-    if owner.replica.starts_with(&other.path) {
+    if directory.starts_with(&other.path) {
         return conflict(
             position,
             format!(
@@ -137,7 +218,7 @@ fn check_replica_against(
             ),
         );
     }
-    if other.path.starts_with(&owner.replica) {
+    if other.path.starts_with(directory) {
         warnings.push(Warning::at(
             position,
             format!(
@@ -147,11 +228,6 @@ fn check_replica_against(
         ));
     }
     Ok(())
-}
-
-/// Whether a replica at `inner` would have files among those of one at `outer`.
-fn shares_files(outer: &Path, inner: &Path) -> bool {
-    inner == outer || inner.starts_with(outer.join("ltx"))
 }
 
 fn conflict(position: Position, message: String) -> Result<(), ConfigError> {

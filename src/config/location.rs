@@ -1,15 +1,18 @@
-//! Where a replica is, from a replica URL or a path.
+//! Where a replica is, from a replica URL or a path. S3 URLs are read in `s3_url`.
 //!
 //! A file URL must lead to the very directory Litestream uses for the same text, or replicas would not be
 //! found: host and path are joined, the query is dropped, and the path stays percent-encoded as Go's URL
-//! writer would encode it, so that `file:///a b` is the directory `/a%20b`. The encoding rules are below.
+//! writer would encode it, so that `file:///a b` is the directory `/a%20b`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
 use super::paths::{Base, is_url};
+use super::percent::{Part, encoded, escaped, is_unreserved};
+use super::s3_url;
 use super::text::redacted;
+use crate::storage::s3::Settings;
 
 /// The place of one replica.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -17,6 +20,8 @@ use super::text::redacted;
 pub enum ReplicaLocation {
     /// A directory of this machine, absolute. It need not exist.
     File(PathBuf),
+    /// A place in a bucket.
+    S3(Box<Settings>),
 }
 
 impl ReplicaLocation {
@@ -26,63 +31,111 @@ impl ReplicaLocation {
     /// When the scheme is unknown or not supported by this version, or the URL is malformed. The text of the
     /// error has no secrets of the URL.
     pub fn parse_url(url: &str) -> Result<ReplicaLocation, Problem> {
-        let invalid = |reason: &str| Problem::InvalidValue {
-            key: "url".to_owned(),
-            reason: format!("{}: {reason}", redacted(url)),
-        };
+        let invalid = |reason: &str| invalid_url(url, reason);
         let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme))
         else {
             return Err(invalid(
-                "replica url scheme required; write file:///PATH for a directory",
+                "replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
             ));
         };
-        require_file_type(&scheme.to_ascii_lowercase())?;
-        let path = file_path(rest).map_err(invalid)?;
-        Base {
-            home: None,
-            directory: PathBuf::from("/"),
+        match ReplicaKind::named(&scheme.to_ascii_lowercase())? {
+            ReplicaKind::File => file_location(rest).map_err(invalid),
+            ReplicaKind::S3 => s3_url::parse(rest)
+                .and_then(s3_url::S3Url::into_settings)
+                .map(|settings| ReplicaLocation::S3(Box::new(settings)))
+                .map_err(|reason| invalid(&reason)),
         }
-        .absolute(&path)
-        .map(ReplicaLocation::File)
-        .map_err(invalid)
     }
 
     /// The short name Litestream has for this kind of replica.
     pub fn kind(&self) -> &'static str {
         match self {
-            ReplicaLocation::File(_) => "file",
+            ReplicaLocation::File(_) => ReplicaKind::File.name(),
+            ReplicaLocation::S3(_) => ReplicaKind::S3.name(),
         }
     }
 
-    /// The directory of a file replica.
-    pub fn directory(&self) -> &Path {
+    /// The directory, where the replica is one.
+    pub fn directory(&self) -> Option<&Path> {
         match self {
-            ReplicaLocation::File(path) => path,
+            ReplicaLocation::File(path) => Some(path),
+            ReplicaLocation::S3(_) => None,
         }
     }
 }
 
-/// For messages, without secrets.
+/// For messages, without secrets: a directory's path, or a URL that leads to the same place.
 impl fmt::Display for ReplicaLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReplicaLocation::File(path) => path.display().fmt(f),
+            ReplicaLocation::S3(settings) => {
+                write!(f, "s3://{}", settings.bucket)?;
+                if settings.path != "." {
+                    write!(f, "/{}", escaped(settings.path.as_bytes(), Part::Path))?;
+                }
+                match &settings.endpoint {
+                    Some(endpoint) => write!(f, "?endpoint={endpoint}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
 
-/// Lets the type `file` pass; the error tells a type of later from one that does not exist.
-pub(super) fn require_file_type(name: &str) -> Result<(), Problem> {
-    match name {
-        "file" => Ok(()),
-        "s3" | "sftp" | "gs" | "abs" | "oss" | "nats" | "webdav" | "webdavs" => {
-            Err(Problem::NotSupportedYet {
-                what: format!("replicas of type `{name}` are"),
-                advice: "replicate to a directory (`file`), or keep Litestream for this database",
-            })
-        }
-        _ => Err(Problem::UnknownReplicaType(name.to_owned())),
+/// What is wrong with a URL. `reason` must have no secrets of it.
+pub(super) fn invalid_url(url: &str, reason: &str) -> Problem {
+    Problem::InvalidValue {
+        key: "url".to_owned(),
+        reason: format!("{}: {reason}", redacted(url)),
     }
+}
+
+/// A kind of replica that this version has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ReplicaKind {
+    File,
+    S3,
+}
+
+impl ReplicaKind {
+    /// The kind called `name`; the error tells a kind of later from one that does not exist.
+    pub(super) fn named(name: &str) -> Result<ReplicaKind, Problem> {
+        match name {
+            "file" => Ok(ReplicaKind::File),
+            "s3" => Ok(ReplicaKind::S3),
+            "sftp" | "gs" | "abs" | "oss" | "nats" | "webdav" | "webdavs" => {
+                Err(Problem::NotSupportedYet {
+                    what: format!("replicas of type `{name}` are"),
+                    advice: "replicate to a directory (`file`) or to `s3`, or keep Litestream for this database",
+                })
+            }
+            _ => Err(Problem::UnknownReplicaType(name.to_owned())),
+        }
+    }
+
+    /// The kind that the scheme of `url` names.
+    pub(super) fn of_url(url: &str) -> Result<ReplicaKind, Problem> {
+        match url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
+            Some((scheme, _)) => ReplicaKind::named(&scheme.to_ascii_lowercase()),
+            None => ReplicaLocation::parse_url(url).map(|_| ReplicaKind::File),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            ReplicaKind::File => "file",
+            ReplicaKind::S3 => "s3",
+        }
+    }
+}
+
+fn file_location(rest: &str) -> Result<ReplicaLocation, &'static str> {
+    let root = Base {
+        home: None,
+        directory: PathBuf::from("/"),
+    };
+    root.absolute(&file_path(rest)?).map(ReplicaLocation::File)
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -123,65 +176,6 @@ fn file_path(rest: &str) -> Result<String, &'static str> {
         result.push_str(&encoded(fragment, Part::Fragment)?);
     }
     Ok(result)
-}
-
-/// Parts of a URL; they differ in which characters stay as they are.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Part {
-    Path,
-    Fragment,
-}
-
-/// `text` as Go writes it out again: as given when that is a valid encoding, else decoded and encoded anew.
-fn encoded(text: &str, part: Part) -> Result<String, &'static str> {
-    let decoded = unescaped(text)?;
-    let stays = |b: u8| b"!'()*[]%".contains(&b) || !needs_escape(b, part);
-    if text.bytes().all(stays) {
-        return Ok(text.to_owned());
-    }
-    Ok(escaped(&decoded, part))
-}
-
-fn unescaped(text: &str) -> Result<Vec<u8>, &'static str> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-                match (digit(), digit()) {
-                    (Some(high), Some(low)) => (high * 16 + low) as u8,
-                    _ => return Err("`%` must be followed by two hexadecimal digits; write %25"),
-                }
-            }
-            _ => byte,
-        });
-    }
-    Ok(decoded)
-}
-
-fn escaped(bytes: &[u8], part: Part) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if needs_escape(byte, part) {
-            text.push_str(&format!("%{byte:02X}"));
-        } else {
-            text.push(char::from(byte));
-        }
-    }
-    text
-}
-
-fn needs_escape(byte: u8, part: Part) -> bool {
-    let reserved_that_stay: &[u8] = match part {
-        Part::Path => b"$&+,/:;=@",
-        Part::Fragment => b"$&+,/:;=?@!()*",
-    };
-    !is_unreserved(byte) && !reserved_that_stay.contains(&byte)
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)
 }
 
 /// Whether `path` was written where a URL belongs.
@@ -232,16 +226,16 @@ mod tests {
         for (url, expected) in [
             (
                 "/a/b",
-                "url: /a/b: replica url scheme required; write file:///PATH for a directory",
+                "url: /a/b: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
             ),
             (
-                "s3://key:hunter2@bucket/x",
-                "replicas of type `s3` are not supported yet by walbrook 0.1; replicate to a directory (`file`), \
-                 or keep Litestream for this database",
+                "sftp://ada:hunter2@h/x",
+                "replicas of type `sftp` are not supported yet by walbrook 0.1; replicate to a directory (`file`) or \
+                 to `s3`, or keep Litestream for this database",
             ),
             (
                 "ftp://ada:hunter2@h/x",
-                "unknown replica type in config: `ftp`; walbrook 0.1 has `file`",
+                "unknown replica type in config: `ftp`; walbrook 0.1 has `file` and `s3`",
             ),
             (
                 "file://ada:hunter2@h/x",

@@ -3,7 +3,7 @@
 //! databases in one replica) is an error here that names line and column.
 //!
 //! The way of the text: `expand` (environment) → `yaml` (nodes) → `schema` (is every key known and supported)
-//! → `build` (values) → `checks` (between databases) → [`Config`].
+//! → `build` (values; `s3` for what is there) → `checks` (between databases) → [`Config`].
 
 mod build;
 mod checks;
@@ -13,8 +13,13 @@ mod expand;
 mod location;
 mod model;
 mod paths;
+mod percent;
+mod s3;
+mod s3_url;
+mod s3_values;
 mod scalar;
 mod schema;
+mod section;
 pub(crate) mod text;
 mod yaml;
 
@@ -72,8 +77,10 @@ impl Config {
         };
         checks::check(std::slice::from_ref(&placed), &mut Vec::new())
             .map_err(|error| ConfigError::new(error.problem))?;
+        let databases = vec![placed.database];
         Ok(Config {
-            databases: vec![placed.database],
+            network: model::bounds_for(&databases),
+            databases,
             exec: None,
             logging: Logging::default(),
             shutdown_sync_timeout: defaults::SHUTDOWN_SYNC_TIMEOUT,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::defaults;
 use super::location::ReplicaLocation;
+use crate::storage::Bounds;
 
 /// A whole configuration.
 #[derive(Clone, Eq, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub shutdown_sync_timeout: Duration,
     /// The pause between two such tries, more than zero.
     pub shutdown_sync_interval: Duration,
+    /// What all uploads share.
+    pub network: Bounds,
 }
 
 /// Leaves the command out, which may have passwords in it.
@@ -33,6 +36,7 @@ impl fmt::Debug for Config {
             .field("logging", &self.logging)
             .field("shutdown_sync_timeout", &self.shutdown_sync_timeout)
             .field("shutdown_sync_interval", &self.shutdown_sync_interval)
+            .field("network", &self.network)
             .finish()
     }
 }
@@ -86,6 +90,24 @@ pub struct ReplicaConfig {
     pub location: ReplicaLocation,
     /// The least time between two uploads, more than zero.
     pub sync_interval: Duration,
+}
+
+/// The usual bounds for these databases. Larger parts than usual get the memory they need.
+pub(super) fn bounds_for(databases: &[DatabaseConfig]) -> Bounds {
+    let usual = Bounds::default();
+    Bounds {
+        upload_memory: usual.upload_memory.max(largest_part(databases)),
+        ..usual
+    }
+}
+
+/// The largest part that these databases are sent in: the least memory that is enough. 0 without any on S3.
+pub(super) fn largest_part(databases: &[DatabaseConfig]) -> u64 {
+    let part = |database: &DatabaseConfig| match &database.replica.location {
+        ReplicaLocation::S3(settings) => settings.part_bytes(),
+        ReplicaLocation::File(_) => 0,
+    };
+    databases.iter().map(part).max().unwrap_or(0)
 }
 
 /// What is logged, always to stderr.

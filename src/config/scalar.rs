@@ -62,6 +62,47 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
     text.replace('_', "").parse().map_err(|_| error())
 }
 
+/// A number of bytes: `5MB` is 10⁶ times five, `5MiB` 2²⁰ times five, without a unit it is bytes. As in Litestream,
+/// case does not count, `B` may be left out, and there may be a fraction.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let refuse = |what: &str| {
+        Err(format!(
+            "{} {what}; write 8388608, 8MiB or 10MB",
+            quoted(text)
+        ))
+    };
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.contains('.') {
+        return refuse("is no number of bytes");
+    }
+    let unit = unit.trim().to_ascii_lowercase();
+    let bytes: u128 = match unit.strip_suffix('b').unwrap_or(&unit) {
+        "" => 1,
+        "k" => 1000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        "ti" => 1 << 40,
+        _ => return refuse("has no unit of bytes at its end"),
+    };
+    if whole.len() > 19 || fraction.len() > 9 {
+        return refuse("has too many digits");
+    }
+    let scale = 10u128.pow(fraction.len() as u32);
+    let digits: u128 = format!("{whole}{fraction}").parse().unwrap_or(u128::MAX);
+    match u64::try_from(digits.saturating_mul(bytes) / scale) {
+        Ok(size) => Ok(size),
+        Err(_) => refuse("is too much"),
+    }
+}
+
 /// Whether `text` is `word` in lower case, upper case or with a capital.
 fn is_spelling_of(text: &str, word: &str) -> bool {
     let capital = word[..1].to_ascii_uppercase() + &word[1..];
@@ -102,6 +143,44 @@ mod tests {
             "`-1s` is refused: a negative duration"
         );
         assert!(interval("0s").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("0", 0),
+            ("5242880", 5_242_880),
+            ("5MB", 5_000_000),
+            ("5m", 5_000_000),
+            ("5MiB", 5 << 20),
+            ("5 mib", 5 << 20),
+            ("8Mi", 8 << 20),
+            ("1.5KiB", 1536),
+            ("1.5GB", 1_500_000_000),
+            ("100B", 100),
+            ("9223372036854775807", 9_223_372_036_854_775_807),
+        ] {
+            assert_eq!(size(text), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "MB",
+            "-1",
+            "1,000",
+            "1_000",
+            ".5MB",
+            "1.2.3",
+            "5 apples",
+            "5é",
+            "99999999TiB",
+            "1e6",
+        ] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            size("5 apples").unwrap_err(),
+            "`5 apples` has no unit of bytes at its end; write 8388608, 8MiB or 10MB"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::error::{ConfigError, Problem, Warning};
+use super::location::ReplicaKind;
 use super::scalar;
 use super::text::{nearest, quoted};
 use super::yaml::{Entry, Node, Value};
@@ -26,10 +27,10 @@ enum Meaning {
     Detail,
     /// Does nothing here, which is said with the reason unless its value switches it off.
     Inert(Off, &'static str),
-    /// A setting of replicas of other types.
-    Other(&'static str),
-    /// As `Other`, and its value is a secret.
-    OtherSecret(&'static str),
+    /// A setting of replicas of this type.
+    Of(&'static str),
+    /// As `Of`, and its value is a secret.
+    SecretOf(&'static str),
     /// Never supported, nor by Litestream.
     Refused(&'static str),
 }
@@ -52,6 +53,11 @@ pub(super) const TOP: &[&[Key]] = &[
         section("logging", LOGGING),
         read("shutdown-sync-timeout"),
         read("shutdown-sync-interval"),
+        of("max-upload-rate", "s3"),
+        of("upload-memory", "s3"),
+        of("tls-min-time", "s3"),
+        inert("part-size", Off::Nothing, FOR_ONE_REPLICA),
+        inert("concurrency", Off::Nothing, FOR_ONE_REPLICA),
         section("retention", RETENTION),
         section("snapshot", SNAPSHOT),
         section("validation", VALIDATION),
@@ -116,6 +122,8 @@ pub(super) const REPLICA: &[&[Key]] = &[
             Off::EmptyText,
             "a database has one replica, which needs no name",
         ),
+        of("part-size", "s3"),
+        of("concurrency", "s3"),
     ],
     REPLICA_SETTINGS,
 ];
@@ -146,45 +154,48 @@ const REPLICA_SETTINGS: &[Key] = &[
     },
     secret("access-key-id", "s3"),
     secret("secret-access-key", "s3"),
-    other("region", "s3"),
-    other("bucket", "s3"),
-    other("endpoint", "s3"),
-    other("force-path-style", "s3"),
-    other("sign-payload", "s3"),
-    other("require-content-md5", "s3"),
-    other("skip-verify", "s3"),
-    other("storage-class", "s3"),
-    other("part-size", "s3"),
-    other("concurrency", "s3"),
-    other("sse-customer-algorithm", "s3"),
+    of("region", "s3"),
+    of("bucket", "s3"),
+    of("endpoint", "s3"),
+    of("force-path-style", "s3"),
+    of("sign-payload", "s3"),
+    of("require-content-md5", "s3"),
+    of("skip-verify", "s3"),
+    of("storage-class", "s3"),
+    of("ca-file", "s3"),
+    secret("session-token", "s3"),
+    of("access-key-id-file", "s3"),
+    of("secret-access-key-file", "s3"),
+    of("session-token-file", "s3"),
+    of("sse-customer-algorithm", "s3"),
     secret("sse-customer-key", "s3"),
-    other("sse-customer-key-path", "s3"),
-    other("sse-kms-key-id", "s3"),
-    other("host", "sftp"),
-    other("user", "sftp"),
+    of("sse-customer-key-path", "s3"),
+    of("sse-kms-key-id", "s3"),
+    of("host", "sftp"),
+    of("user", "sftp"),
     secret("password", "sftp"),
-    other("key-path", "sftp"),
-    other("host-key", "sftp"),
-    other("concurrent-writes", "sftp"),
-    other("account-name", "abs"),
+    of("key-path", "sftp"),
+    of("host-key", "sftp"),
+    of("concurrent-writes", "sftp"),
+    of("account-name", "abs"),
     secret("account-key", "abs"),
     secret("sas-token", "abs"),
-    other("webdav-url", "webdav"),
-    other("webdav-username", "webdav"),
+    of("webdav-url", "webdav"),
+    of("webdav-username", "webdav"),
     secret("webdav-password", "webdav"),
     secret("jwt", "nats"),
     secret("seed", "nats"),
     secret("creds", "nats"),
     secret("nkey", "nats"),
-    other("username", "nats"),
+    of("username", "nats"),
     secret("token", "nats"),
-    other("tls", "nats"),
-    other("root-cas", "nats"),
-    other("client-cert", "nats"),
+    of("tls", "nats"),
+    of("root-cas", "nats"),
+    of("client-cert", "nats"),
     secret("client-key", "nats"),
-    other("max-reconnects", "nats"),
-    other("reconnect-wait", "nats"),
-    other("timeout", "nats"),
+    of("max-reconnects", "nats"),
+    of("reconnect-wait", "nats"),
+    of("timeout", "nats"),
 ];
 
 const LOGGING: &[Key] = &[
@@ -217,6 +228,8 @@ const RETENTION: &[Key] = &[later(
 
 const VALIDATION: &[Key] = &[later("interval", Off::Zero, TAKE_OUT)];
 
+const FOR_ONE_REPLICA: &str =
+    "as in Litestream it holds for one replica only; write it under the `replica` of a database";
 const TAKE_OUT: &str = "take the key out";
 const TAKE_OUT_COMPACTION: &str = "it does not compact replicas: take the key out";
 const TAKE_OUT_RETENTION: &str = "it deletes nothing from replicas: take the key out";
@@ -243,12 +256,12 @@ const fn inert(name: &'static str, off: Off, why: &'static str) -> Key {
     key(name, Meaning::Inert(off, why))
 }
 
-const fn other(name: &'static str, replica_type: &'static str) -> Key {
-    key(name, Meaning::Other(replica_type))
+const fn of(name: &'static str, replica_type: &'static str) -> Key {
+    key(name, Meaning::Of(replica_type))
 }
 
 const fn secret(name: &'static str, replica_type: &'static str) -> Key {
-    key(name, Meaning::OtherSecret(replica_type))
+    key(name, Meaning::SecretOf(replica_type))
 }
 
 const fn key(name: &'static str, meaning: Meaning) -> Key {
@@ -259,17 +272,19 @@ const fn key(name: &'static str, meaning: Meaning) -> Key {
 pub(super) fn secret_keys() -> impl Iterator<Item = &'static str> {
     REPLICA_SETTINGS
         .iter()
-        .filter(|key| matches!(key.meaning, Meaning::OtherSecret(_)))
+        .filter(|key| matches!(key.meaning, Meaning::SecretOf(_)))
         .map(|key| key.name)
         .chain(["age", "identities"])
 }
 
 /// Checks the keys of `node` against `keys`: afterwards only keys to be read have anything to say.
-/// `parent` is the path of `node` with a dot at its end, or empty.
+/// `parent` is the path of `node` with a dot at its end, or empty; `kinds` are the types of the replicas that it is
+/// about.
 pub(super) fn check(
     node: &Node,
     parent: &str,
     keys: &[&'static [Key]],
+    kinds: &[&str],
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ConfigError> {
     for entry in mapping(node, parent)? {
@@ -277,7 +292,7 @@ pub(super) fn check(
         let Some(key) = all.find(|key| key.name == entry.key) else {
             return Err(unknown(entry, keys));
         };
-        check_key(key, entry, parent, warnings)?;
+        check_key(key, entry, parent, kinds, warnings)?;
     }
     Ok(())
 }
@@ -305,6 +320,7 @@ fn check_key(
     key: &Key,
     entry: &Entry,
     parent: &str,
+    kinds: &[&str],
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ConfigError> {
     let value = &entry.value.value;
@@ -315,7 +331,9 @@ fn check_key(
     let refuse = |problem| Err(ConfigError::at(entry.position, problem));
     match key.meaning {
         Meaning::Read | Meaning::Detail => Ok(()),
-        Meaning::Section(keys) => check(&entry.value, &format!("{name}."), &[keys], warnings),
+        Meaning::Section(keys) => {
+            check(&entry.value, &format!("{name}."), &[keys], kinds, warnings)
+        }
         Meaning::Later(off, _) if is_off(value, off) => Ok(()),
         Meaning::Later(_, advice) => refuse(Problem::NotSupportedYet {
             what: format!("`{name}` is"),
@@ -327,12 +345,22 @@ fn check_key(
             warnings.push(Warning::at(entry.position, message));
             Ok(())
         }
-        Meaning::Other(replica_type) | Meaning::OtherSecret(replica_type) => {
+        Meaning::Of(kind) | Meaning::SecretOf(kind) if kinds.contains(&kind) => Ok(()),
+        Meaning::Of(kind) | Meaning::SecretOf(kind) if ReplicaKind::named(kind).is_err() => {
             refuse(Problem::NotSupportedYet {
-                what: format!("`{name}` is a setting of `{replica_type}` replicas, which are"),
+                what: format!("`{name}` is a setting of `{kind}` replicas, which are"),
                 advice: TAKE_OUT,
             })
         }
+        // For all replicas: there may be one of this type again tomorrow.
+        Meaning::Of(kind) | Meaning::SecretOf(kind) if parent.is_empty() => {
+            let message = format!("`{name}` has no effect: no replica is of type `{kind}`");
+            warnings.push(Warning::at(entry.position, message));
+            Ok(())
+        }
+        Meaning::Of(kind) | Meaning::SecretOf(kind) => refuse(Problem::Conflict(format!(
+            "`{name}` is a setting of `{kind}` replicas, which this is not; write `type: {kind}`, or take the key out"
+        ))),
         Meaning::Refused(reason) => refuse(Problem::InvalidValue {
             key: name,
             reason: reason.to_owned(),

@@ -84,8 +84,21 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn invalid(&self, position: Position, key: &str, reason: impl Into<String>) -> ConfigError {
+    pub(super) fn invalid(
+        &self,
+        position: Position,
+        key: &str,
+        reason: impl Into<String>,
+    ) -> ConfigError {
         ConfigError::invalid(position, &format!("{}{key}", self.name), reason)
+    }
+
+    /// What messages about several of its keys begin with.
+    pub(super) fn prefix(&self) -> String {
+        match self.name.trim_end_matches('.') {
+            "" => String::new(),
+            name => format!("{name}: "),
+        }
     }
 
     pub(super) fn missing(&self, what: &'static str) -> ConfigError {
@@ -135,11 +148,16 @@ impl<'a> Layers<'a> {
         let Some(given) = self.find(key)? else {
             return Ok(None);
         };
-        read(given.text).map(Some).map_err(|reason| given.invalid(reason))
+        read(given.text)
+            .map(Some)
+            .map_err(|reason| given.invalid(reason))
     }
 
     /// The nearer section that has any of `keys`, or the farther one.
-    pub(super) fn nearest_with(&self, keys: &[&'static str]) -> Result<&'a Section<'a>, ConfigError> {
+    pub(super) fn nearest_with(
+        &self,
+        keys: &[&'static str],
+    ) -> Result<&'a Section<'a>, ConfigError> {
         for key in keys {
             if self.own.given(key)?.is_some() {
                 return Ok(self.own);

@@ -1,6 +1,7 @@
 //! Whole configurations: what they mean, and how they are found.
 
 mod mistakes;
+mod on_s3;
 
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ fn the_smallest_configuration_takes_every_default() {
     assert_eq!(database.meta_path, Path::new("/srv/.app.db-litestream"));
     assert_eq!(database.truncate_pages, Some(121_359));
     let expected = Config {
+        network: crate::storage::Bounds {
+            max_upload_rate: None,
+            upload_memory: 8 << 20,
+            tls_min_time: None,
+        },
         databases: vec![database],
         exec: None,
         logging: Logging::default(),
@@ -114,13 +120,13 @@ dbs:
     assert_eq!(app.replica.sync_interval, Duration::from_secs(60));
     assert_eq!(
         app.replica.location.directory(),
-        Path::new("/srv/backups/app")
+        Some(Path::new("/srv/backups/app"))
     );
     assert_eq!(other.truncate_pages, Some(defaults::TRUNCATE_PAGES));
     assert_eq!(other.replica.sync_interval, Duration::from_secs(10));
     assert_eq!(
         other.replica.location.directory(),
-        Path::new("/backup/other")
+        Some(Path::new("/backup/other"))
     );
 }
 

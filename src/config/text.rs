@@ -40,7 +40,8 @@ pub(crate) fn nearest<'a>(
         .map(|(_, name)| name)
 }
 
-/// A URL as messages may show it: without user, password, query and fragment.
+/// A URL as messages may show it: without user, password, query and fragment. What could be a password with a `/`,
+/// `?` or `#` in it is left out as well.
 pub(crate) fn redacted(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let shown = &url[..end];
@@ -48,7 +49,16 @@ pub(crate) fn redacted(url: &str) -> String {
         return shown.rsplit('@').next().unwrap_or("").to_owned();
     };
     let host_and_path = rest.rsplit('@').next().unwrap_or(rest);
-    format!("{scheme}://{host_and_path}")
+    let authority = host_and_path.split('/').next().unwrap_or("");
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        Some((_, port))
+            if !is_port(port) && !authority.starts_with("arn:") && !authority.ends_with(']') =>
+        {
+            format!("{scheme}://…")
+        }
+        _ => format!("{scheme}://{host_and_path}"),
+    }
 }
 
 /// Letters and digits in lower case: `minCheckpoint_pages` is then nearer to `min-checkpoint-page-count`.
@@ -106,5 +116,14 @@ mod tests {
         assert_eq!(redacted("s3://k:s3cret@h/p?secret=x"), "s3://h/p");
         assert_eq!(redacted("s3://k:p@ss@h/p#x"), "s3://h/p");
         assert_eq!(redacted("k:s3cret@h"), "h");
+        assert_eq!(redacted("s3://k:s3c/ret@h/p"), "s3://h/p");
+        assert_eq!(redacted("s3://k:s3c?ret@h/p"), "s3://…");
+        assert_eq!(redacted("s3://k:s3c#ret@h/p"), "s3://…");
+        assert_eq!(redacted("s3://b.h:9000/p"), "s3://b.h:9000/p");
+        assert_eq!(redacted("http://[::1]/p"), "http://[::1]/p");
+        assert_eq!(
+            redacted("s3://arn:aws:s3:r:1:accesspoint/a"),
+            "s3://arn:aws:s3:r:1:accesspoint/a"
+        );
     }
 }

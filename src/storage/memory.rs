@@ -85,7 +85,7 @@ mod tests {
         let first = memory.reserve(7);
         let (done, order) = channel();
         let mut threads = Vec::new();
-        for (number, bytes) in [(1, 8), (2, 2)] {
+        for (number, bytes) in [(1, 9), (2, 2)] {
             let (memory, done) = (Arc::clone(&memory), done.clone());
             let before = memory.state().line.len();
             let line = Arc::clone(&memory);
@@ -93,7 +93,7 @@ mod tests {
                 let reservation = memory.reserve(bytes);
                 assert!(memory.state().used <= 10);
                 done.send(number).unwrap();
-                reservation
+                drop(reservation);
             }));
             while line.state().line.len() == before {
                 thread::yield_now();

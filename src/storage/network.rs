@@ -2,6 +2,7 @@
 //! the memory for uploads.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::http::{Client, Counted, Distance, Exchange, Pace, Tls, Traffic, Trust};
@@ -9,15 +10,28 @@ use super::memory::Memory;
 use crate::sys::clock::Clock;
 use crate::units::Timestamp;
 
+/// One part of the least size there can be, and room for the small uploads of other databases.
+const UPLOAD_MEMORY: u64 = 8 << 20;
+
 /// Bounds that hold for all storages together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
-    /// Bytes per second that uploads may take; none does not limit them.
-    pub upload_rate: Option<u64>,
-    /// Bytes of uploads in memory.
+    /// The most bytes a second that go up; none is as fast as it goes.
+    pub max_upload_rate: Option<NonZeroU64>,
+    /// The most bytes of uploads that are held in memory at once; of one part at least.
     pub upload_memory: u64,
-    /// Certificates are not checked against an earlier time than this; none is the date of the build.
+    /// Certificates are never checked against an earlier time than this; none is the time of the build.
     pub tls_min_time: Option<Timestamp>,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            max_upload_rate: None,
+            upload_memory: UPLOAD_MEMORY,
+            tls_min_time: None,
+        }
+    }
 }
 
 /// The shared part.
@@ -43,7 +57,7 @@ impl Network {
             clock,
             memory: Memory::new(bounds.upload_memory),
             traffic: Arc::default(),
-            pace: bounds.upload_rate.map(|rate| Arc::new(Pace::new(rate))),
+            pace: bounds.max_upload_rate.map(|rate| Arc::new(Pace::new(rate))),
             tls_min_time: bounds.tls_min_time,
             clients: Mutex::default(),
         })

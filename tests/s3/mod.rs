@@ -36,9 +36,8 @@ pub(crate) fn network() -> Arc<Network> {
 /// The same by this clock, trusting no certificate as of an earlier time.
 fn network_at(clock: Arc<dyn Clock>, tls_min_time: Option<Timestamp>) -> Arc<Network> {
     let bounds = Bounds {
-        upload_rate: None,
-        upload_memory: 8 << 20,
         tls_min_time,
+        ..Bounds::default()
     };
     Network::new(bounds, clock)
 }

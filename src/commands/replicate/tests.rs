@@ -87,7 +87,7 @@ fn mistakes() {
         ),
         (
             &["/x.db", "/r"],
-            "url: /r: replica url scheme required; write file:///PATH for a directory",
+            "url: /r: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
         ),
     ];
     for (line, expected) in cases {

@@ -1,6 +1,7 @@
 //! `max-upload-rate`: all uploads of a process together go no faster than so many bytes per second.
 
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,10 +20,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many bytes per second, more than zero.
-    pub fn new(bytes_per_second: u64) -> Pace {
+    /// So many bytes per second.
+    pub fn new(bytes_per_second: NonZeroU64) -> Pace {
         Pace {
-            bytes_per_second: bytes_per_second.max(1),
+            bytes_per_second: bytes_per_second.get(),
             paid_until: Mutex::new(Instant::now()),
         }
     }
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_booked_waits_its_turn() {
-        let pace = Pace::new(1000);
+        let pace = Pace::new(NonZeroU64::new(1000).unwrap());
         let start = Instant::now() + Duration::from_secs(60);
         assert_eq!(pace.book(250, start), Duration::ZERO, "after a rest");
         assert_eq!(pace.book(500, start), Duration::from_millis(500));

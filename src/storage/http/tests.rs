@@ -56,7 +56,7 @@ fn client_at(pace: Option<u64>, distance: Distance) -> Client {
     let tls = Tls::new(Trust::Usual, None, Arc::new(SystemClock));
     Client::new(
         Arc::new(tls),
-        pace.map(|rate| Arc::new(Pace::new(rate))),
+        pace.map(|rate| Arc::new(Pace::new(std::num::NonZeroU64::new(rate).unwrap()))),
         distance,
     )
     .unwrap()

@@ -11,6 +11,15 @@ use crate::storage::http::{Response, is_passing};
 /// The most an answer can be that is not an object or a listing.
 pub(super) const ANSWER_BYTES_MAX: u64 = 256 << 10;
 
+/// A client that was slow for a moment; two writers at the same time; load being shed.
+const PASSING_CODES: [&str; 5] = [
+    "RequestTimeout",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "RequestCanceled",
+    "SlowDown",
+];
+
 /// The code and message of an error document; empty where there is none.
 #[derive(Debug, Default)]
 pub(super) struct Complaint {
@@ -101,9 +110,7 @@ pub(super) fn refused(
         (code, "") => format!("the server answers {status} {code}"),
         (code, message) => format!("the server answers {status} {code}: {message}"),
     };
-    let passing = is_passing(status)
-        // A client that was slow for a moment; two writers at the same time; load being shed.
-        || matches!(code.as_str(), "RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted" | "RequestCanceled" | "SlowDown");
+    let passing = is_passing(status) || PASSING_CODES.contains(&code.as_str());
     if passing {
         return StorageError::Unreachable {
             operation,

@@ -319,7 +319,8 @@ fn of_access_point(settings: &Settings, endpoint: Option<&Endpoint>) -> Result<P
     })
 }
 
-const ACCESS_POINT_FORM: &str = "the ARN of an access point is arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME, and no other ARN is a bucket";
+const ACCESS_POINT_FORM: &str = "the ARN of an access point is arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME, and no \
+                                 other ARN is a bucket";
 
 /// What all of AWS's hosts of `region` end with.
 fn aws_domain(region: &str) -> String {
@@ -485,9 +486,11 @@ fn of_host_with_port(host: &str) -> Result<UrlHost, &'static str> {
     })
 }
 
-const NO_BUCKET: &str = "bucket required for s3 replica; write s3://BUCKET/PATH, with ?endpoint=https://HOST[:PORT] unless it is on AWS";
+const NO_BUCKET: &str = "bucket required for s3 replica; write s3://BUCKET/PATH, with \
+                         ?endpoint=https://HOST[:PORT] unless it is on AWS";
 
-const HOST_FORM: &str = "a host in this form does not say the bucket; write s3://BUCKET/PATH?endpoint=https://HOST[:PORT]";
+const HOST_FORM: &str = "a host in this form does not say the bucket; write \
+                         s3://BUCKET/PATH?endpoint=https://HOST[:PORT]";
 
 #[cfg(test)]
 mod tests;

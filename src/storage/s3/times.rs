@@ -1,4 +1,5 @@
-//! The times in the LTX headers of files, which listings of S3 do not tell: kept with each object, asked for one by one.
+//! The times in the LTX headers of files, which listings of S3 do not tell: kept with each object, asked for one by
+//! one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
