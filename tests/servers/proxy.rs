@@ -339,6 +339,28 @@ fn late_requests_arrive_when_told() {
     assert_eq!(bench.proxy.counts().held, 0);
 }
 
+/// Above a megabyte curl sends `Expect: 100-continue`, as the SDKs do.
+#[test]
+fn large_bodies_are_asked_for() {
+    for kind in [Kind::Rclone, Kind::SeaweedFs] {
+        let bench = Bench::on(S3Server::shared(kind, Tls::Off));
+        let body: Vec<u8> = (0..=255).cycle().take(3 << 20).collect();
+        assert_eq!(bench.put("a", &body).status, 200);
+        assert_eq!(bench.get("a").body, body);
+        let error = Fault::Error {
+            status: 500,
+            code: "InternalError",
+            retry_after: 0,
+        };
+        bench.proxy.fault_times(1, error);
+        assert_eq!(bench.put("b", &body).status, 500);
+        bench.proxy.fault_times(1, Fault::LateReset);
+        assert_ne!(bench.put("b", &body).code, OK);
+        assert_eq!(bench.proxy.deliver_late()[0].1, 200);
+        assert_eq!(bench.stored("b"), Some(body));
+    }
+}
+
 #[test]
 fn links_are_slow_and_far() {
     let bench = Bench::new();
