@@ -2,9 +2,9 @@
 
 use crate::support::application::Session;
 use crate::support::place::Place;
-use crate::support::process::eventually;
+use crate::support::process::{eventually, wait_until};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::rig::{Program, Rig};
+use crate::support::rig::{Program, Rig, Settings};
 use crate::support::s3::{Kind, S3Server, Tls};
 
 const LITESTREAM: Program = Program::Litestream17;
@@ -40,6 +40,8 @@ fn works(place: Place) {
     assert!(time.ends_with('Z'), "{time}");
     let bytes = place.read(0, &files[0]);
     assert!(bytes.starts_with(b"LTX1"));
+    let under_path = server.objects(&format!("{}/0000/", place.s3().path()));
+    assert_eq!(under_path[0], (key, bytes.len() as u64));
     place.remove(0, &files[0]);
     assert_eq!(rig.files(0), files[1..]);
     place.write(0, &files[0], &bytes);
@@ -65,6 +67,18 @@ fn works_with_the_bucket_in_the_host_s_name() {
         works(Place::on(&server).in_virtual_host().through(&proxy));
         assert!(proxy.counts().bytes_up > 0);
     }
+}
+
+#[test]
+fn works_for_two_databases_of_one_configuration() {
+    let rig = Rig::with_replica(Place::on(&S3Server::shared(Kind::JuiceFs, Tls::Off)));
+    let (other, beside) = (rig.path("other.db"), rig.place().beside("other"));
+    let _sessions = [Session::create(&rig.db()), Session::create(&other)];
+    let databases = [(&*rig.db(), rig.place()), (&*other, &beside)];
+    let text = Settings::default().text_for(&databases);
+    let litestream = rig.start_config(LITESTREAM, &text);
+    wait_until("there", || rig.newest() > 0 && !beside.files(0).is_empty());
+    litestream.stop().well();
 }
 
 #[test]

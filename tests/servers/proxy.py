@@ -50,12 +50,13 @@ import socket
 import struct
 import sys
 import time
-import urllib.parse
 
-CHUNK = 16 << 10
-HEAD = 64 << 10
+# Nothing is to be left in the tree.
+sys.dont_write_bytecode = True
+from wire import CHUNK, KINDS, Head, framed, kind_of  # noqa: E402
+
+HEAD_LIMIT = 64 << 10
 KEPT = 20_000
-KINDS = "put part get head list delete delete_batch multipart other".split()
 # Which way a fault strikes the body of, and what it does there.
 WAYS = {
     "reset-up": ("up", "reset"), "stall-up": ("up", "stall"), "flip-up": ("up", "flip"),
@@ -98,7 +99,7 @@ class Link:
     date_offset: int = 0
 
 
-class Bucket:
+class Allowance:
     """Lets so many bytes a second pass."""
 
     def __init__(self) -> None:
@@ -110,32 +111,6 @@ class Bucket:
             await asyncio.sleep(self.free_at - time.monotonic())
 
 
-class Head:
-    """The first lines of a request or an answer."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
-        self.words = first.split(" ", 2)
-        pairs = (line.partition(":") for line in lines)
-        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-    def closes(self) -> bool:
-        return self.headers.get("connection", "").lower() == "close" or "HTTP/1.0" in self.words[0] + self.words[-1]
-
-    def length(self) -> int | None:
-        """Bytes of the body; None: in chunks, or until the end."""
-        if "transfer-encoding" in self.headers:
-            return None
-        return int(self.headers["content-length"]) if "content-length" in self.headers else None
-
-    def with_header(self, name: str, value: str) -> bytes:
-        """The head with this header instead of the one it has."""
-        lines = self.raw.rstrip(b"\r\n").split(b"\r\n")
-        kept = [line for line in lines if not line.lower().startswith(name.lower().encode() + b":")]
-        return b"\r\n".join([*kept, f"{name}: {value}".encode(), b"", b""])
-
-
 class Proxy:
     """Everything that all connections share."""
 
@@ -143,7 +118,7 @@ class Proxy:
         self.upstream_port, self.raw, self.host = upstream_port, raw, host
         self.faults: list[Fault] = []
         self.link = Link()
-        self.buckets = {"up": Bucket(), "down": Bucket()}
+        self.allowances = {"up": Allowance(), "down": Allowance()}
         self.connections: set[Connection] = set()
         self.held: list[Late] = []
         self.server: asyncio.Server | None = None
@@ -172,7 +147,8 @@ class Proxy:
             self.server = None
             self.drop()
         elif not refused and not self.server:
-            self.server = await asyncio.start_server(self.accept, sock=self.bound_socket(self.port), limit=HEAD, backlog=200)
+            listener = self.bound_socket(self.port)
+            self.server = await asyncio.start_server(self.accept, sock=listener, limit=HEAD_LIMIT, backlog=200)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counts["connections"] += 1
@@ -257,7 +233,7 @@ class Late:
 
     async def deliver(self, port: int) -> int:
         """Passes it on, and gives the status of the answer."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=HEAD)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=HEAD_LIMIT)
         writer.write(self.request)
         status = 100
         while status < 200:
@@ -298,7 +274,7 @@ class Connection:
     async def connect(self) -> None:
         if self.up_writer is None:
             port = self.proxy.upstream_port
-            self.up_reader, self.up_writer = await asyncio.open_connection("127.0.0.1", port, limit=HEAD)
+            self.up_reader, self.up_writer = await asyncio.open_connection("127.0.0.1", port, limit=HEAD_LIMIT)
 
     async def pass_request(self) -> bool:
         """One request and its answer; false when it was the last of the connection."""
@@ -421,7 +397,7 @@ class Connection:
     async def to_client(self, data: bytes) -> None:
         for start in range(0, len(data), CHUNK):
             piece = data[start : start + CHUNK]
-            await self.proxy.buckets["down"].take(len(piece), self.proxy.link.rate)
+            await self.proxy.allowances["down"].take(len(piece), self.proxy.link.rate)
             self.proxy.counts["bytes_down"] += len(piece)
             self.writer.write(piece)
             await self.writer.drain()
@@ -429,7 +405,7 @@ class Connection:
     async def from_client(self, reading) -> bytes:
         data = await reading
         self.proxy.counts["bytes_up"] += len(data)
-        await self.proxy.buckets["up"].take(len(data), self.proxy.link.rate)
+        await self.proxy.allowances["up"].take(len(data), self.proxy.link.rate)
         return data
 
     async def take_body(self, request: Head) -> bytes:
@@ -531,36 +507,6 @@ class Connection:
             writer.close()
 
 
-async def framed(some, until, head: Head):
-    """The pieces of a body, as they are on the wire: of a known length, in chunks, or none."""
-    if "transfer-encoding" not in head.headers:
-        left = head.length() or 0
-        while left > 0:
-            piece = await some(min(left, CHUNK))
-            if not piece:
-                raise EOFError
-            left -= len(piece)
-            yield piece
-        return
-    while True:
-        line = await until(b"\r\n")
-        yield line
-        left = int(line.split(b";")[0], 16)
-        if left == 0:
-            # Trailers, and an empty line.
-            while line != b"\r\n":
-                line = await until(b"\r\n")
-                yield line
-            return
-        left += 2
-        while left > 0:
-            piece = await some(min(left, CHUNK))
-            if not piece:
-                raise EOFError
-            left -= len(piece)
-            yield piece
-
-
 async def both(*ways) -> None:
     """Does both until they are done, or one of them cannot go on."""
     tasks = [asyncio.ensure_future(way) for way in ways]
@@ -570,22 +516,6 @@ async def both(*ways) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def kind_of(request: Head) -> str:
-    """What a request asks for, of S3."""
-    method, target = request.words[:2]
-    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query, keep_blank_values=True)
-    if method == "PUT":
-        return "part" if "partNumber" in query else "put"
-    if method == "POST" and "delete" in query:
-        return "delete_batch"
-    if "uploads" in query or "uploadId" in query:
-        return "multipart"
-    if method == "GET":
-        listing = {"list-type", "prefix", "marker", "delimiter", "max-keys"} & query.keys()
-        return "list" if listing else "other" if "location" in query else "get"
-    return {"HEAD": "head", "DELETE": "delete"}.get(method, "other")
 
 
 async def main() -> None:

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::process::{output_of, wait_until};
+use crate::support::disk::Disk;
+use crate::support::process::{eventually, output_of, wait_until};
+use crate::support::rig::Rig;
 use crate::support::s3::{Kind, Request, S3Server, Tls};
 
 /// Objects go in and out, and are still there after a crash and after an orderly end.
@@ -49,6 +51,35 @@ fn keeps_objects(kind: Kind, tls: Tls) {
         ..Request::default()
     });
     assert_eq!(missing.status, 404);
+    assert!(missing.headers.contains_key("content-length"));
+    let error = String::from_utf8(missing.body).unwrap();
+    assert!(error.contains("<Code>NoSuchKey</Code>"), "{error}");
+}
+
+#[test]
+fn a_server_s_disk_is_full_for_a_while() {
+    let rig = Rig::new();
+    let disk = Disk::new(&rig.path(""), 64);
+    let directory = disk.path().join("server");
+    let server = S3Server::start_in(&directory, Kind::SeaweedFs, Tls::Off);
+    let put = |key: &str| {
+        server.request(&Request {
+            method: "PUT",
+            path: &format!("/walbrook/{key}"),
+            body: &[7; 1 << 20],
+            ..Request::default()
+        })
+    };
+    assert_eq!(put("before").status, 200);
+    disk.fill();
+    let refused = put("meanwhile");
+    assert!(refused.status >= 500, "{refused:?}");
+    disk.free();
+    eventually(|| match put("after").status {
+        200 => Ok(()),
+        status => Err(format!("{status}, {}", server.log())),
+    });
+    assert_eq!(server.get("before"), [7; 1 << 20]);
 }
 
 #[test]
@@ -102,6 +133,7 @@ fn curl_reads_and_writes_in_both_styles() {
     for kind in Kind::all() {
         for tls in kind.ways() {
             let server = S3Server::shared(kind, *tls);
+            assert_eq!((server.kind(), server.tls()), (kind, *tls));
             let (path, bucket) = (server.fresh_path(), server.bucket());
             let key = format!("/{bucket}/{path}/key");
             curl(

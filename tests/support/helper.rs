@@ -28,8 +28,6 @@ impl Helper {
     pub(crate) fn start(script: &str, arguments: &[&str]) -> (Helper, JsonValue) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
         let mut child = Command::new(required("WALBROOK_TEST_PYTHON"))
-            // No compiled files in the tree.
-            .arg("-B")
             .arg(path.join(script))
             .args(arguments)
             .stdin(Stdio::piped())

@@ -105,8 +105,7 @@ impl S3Server {
     /// The one that all tests of this process use together. Each works under its own [`S3Server::fresh_path`].
     #[track_caller]
     pub(crate) fn shared(kind: Kind, tls: Tls) -> S3Server {
-        const NONE: OnceLock<S3Server> = OnceLock::new();
-        static SERVERS: [OnceLock<S3Server>; 8] = [NONE; 8];
+        static SERVERS: [OnceLock<S3Server>; 8] = [const { OnceLock::new() }; 8];
         let index = kind as usize * 2 + tls as usize;
         let start = || {
             let directory = std::env::temp_dir().join(format!("walbrook-server-{:016x}", unique()));
