@@ -82,20 +82,20 @@ fn databases_are_listed_as_text_and_as_json() {
     let path = std::env::temp_dir().join(format!("walbrook-databases-{unique:x}.yml"));
     std::fs::write(
         &path,
-        "dbs:\n - path: /srv/longer.db\n   replica: {path: /r/1}\n - path: /b.db\n   replica: {url: file:///r/2}\n",
+        "dbs:\n - path: /srv/longer.db\n   replica: {path: /r/1}\n - path: /b.db\n   replica: {url: s3://b/p}\n",
     )
     .unwrap();
     let config = path.to_str().unwrap();
     let (_, text) = run_line(&["databases", "-config", config]).unwrap();
     assert_eq!(
         text,
-        "path            replica\n/srv/longer.db  file\n/b.db           file\n"
+        "path            replica\n/srv/longer.db  file\n/b.db           s3\n"
     );
     let (_, json) = run_line(&["databases", "-config", config, "-json"]).unwrap();
     assert_eq!(
         json,
         "[\n  {\n    \"path\": \"/srv/longer.db\",\n    \"replica\": \"file\"\n  },\n  {\n    \
-         \"path\": \"/b.db\",\n    \"replica\": \"file\"\n  }\n]\n"
+         \"path\": \"/b.db\",\n    \"replica\": \"s3\"\n  }\n]\n"
     );
     std::fs::remove_file(&path).unwrap();
     let error = run_line(&["databases", "-config", config]).unwrap_err();

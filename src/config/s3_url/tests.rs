@@ -111,7 +111,7 @@ fn parameters_have_two_spellings() {
             "7",
             "AES256",
             "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE%3D",
-            "PaZBttTTnlrP9V/FzIZI/w%3D%3D",
+            "KYvwGXoFFJ42a2u2GDWhwQ%3D%3D",
         ];
         let pairs: Vec<String> = names
             .iter()

@@ -520,7 +520,7 @@ fn nothing_shows_a_secret() {
         "endpoint: hunter2@h",
         "storage-class: [hunter2]",
         "url: s3://hunter2@c",
-        "sse-kms-key-id: x",
+        "sse-kms-key-id: a b",
         "concurrency: none",
     ] {
         let text = format!("{}    {line}\n", text.trim_end().to_owned() + "\n");
