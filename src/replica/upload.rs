@@ -116,6 +116,12 @@ impl Upload {
         }
     }
 
+    /// The files that are not confirmed, and their times.
+    pub fn files(&self) -> impl Iterator<Item = (FileName, Timestamp)> + '_ {
+        let left = self.files[self.confirmed..].iter();
+        left.map(|file| (file.name, file.created))
+    }
+
     /// The view it reads from.
     pub(super) fn view(&self) -> &LentView {
         &self.view
@@ -139,7 +145,7 @@ impl Upload {
 
     /// The first file that is not confirmed.
     pub(super) fn next_file(&self) -> Option<FileName> {
-        self.files.get(self.confirmed).map(|file| file.name)
+        self.files().next().map(|(name, _)| name)
     }
 
     /// Writes the files that are not confirmed to `storage`, which may take long.
