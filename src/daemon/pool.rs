@@ -178,6 +178,11 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    /// Waits until the other end of this is dropped.
+    fn wait_for(released: Receiver<()>) {
+        assert!(released.recv().is_err());
+    }
+
     /// A pool whose jobs are counted while they run.
     struct Bench {
         pool: Pool,
@@ -208,7 +213,7 @@ mod tests {
                 most.fetch_max(now, Ordering::SeqCst);
                 until();
                 at_once.fetch_sub(1, Ordering::SeqCst);
-                Box::new(move || drop(done.send(owner))) as Reply
+                Box::new(move || done.send(owner).unwrap()) as Reply
             });
             let job = Job { owner, long, run };
             self.pool.add("server".to_string(), job).unwrap();
@@ -230,7 +235,7 @@ mod tests {
         let mut stuck = Vec::new();
         for owner in 0..3 {
             let (release, released) = channel::<()>();
-            bench.add(owner, true, move || drop(released.recv()));
+            bench.add(owner, true, move || wait_for(released));
             stuck.push(release);
         }
         for _round in 0..5 {
@@ -258,7 +263,7 @@ mod tests {
         let mut held = Vec::new();
         for owner in 0..THREADS_MAX {
             let (release, released) = channel::<()>();
-            bench.add(owner, false, move || drop(released.recv()));
+            bench.add(owner, false, move || wait_for(released));
             held.push(release);
         }
         let (begin, begun) = channel();
@@ -298,11 +303,11 @@ mod tests {
         let mut held = Vec::new();
         for owner in 0..THREADS_MAX + 2 {
             let (release, released) = channel::<()>();
-            bench.add(owner, false, move || drop(released.recv()));
+            bench.add(owner, false, move || wait_for(released));
             held.push(release);
         }
         let done = bench.done.clone();
-        let run = Box::new(move || Box::new(move || drop(done.send(99))) as Reply);
+        let run = Box::new(move || Box::new(move || done.send(99).unwrap()) as Reply);
         let job = Job {
             owner: 99,
             long: true,

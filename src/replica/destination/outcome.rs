@@ -12,7 +12,7 @@
 //!     it is confirmed, and n + 1 *carries* them. Then n + 1 is right on top of both.
 //!
 //! The invariant: for each content that `acked` may turn out to have, every page is dirty that it, or the state
-//! since, has otherwise. `tests/late.rs` restores every TXID after every step of random histories.
+//! since, has otherwise. `tests/late` restores every TXID after every step of random histories.
 
 use std::time::{Duration, Instant};
 

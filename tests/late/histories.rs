@@ -2,195 +2,26 @@
 //! after their sender gave up, views called back, restarts. After every step each TXID on the storage is restored,
 //! and must be the state that its newest file was written from, whatever stands below it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, Cursor, Read};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use walbrook::database::{DestinationState, PageSet};
 use walbrook::ltx::Decoder;
 use walbrook::replica::{Destination, Finished, Settled, Shape, Upload, settle};
 use walbrook::restore::{self, Target};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, View, WalPosition};
-use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
+use walbrook::storage::{FileName, Storage};
 use walbrook::sys::clock::{Clock, ManualClock};
 use walbrook::units::{Level, Timestamp, Txid};
 
+use super::server::{Fate, Server};
 use crate::support::application::Session;
 use crate::support::chance::Chance;
 use crate::support::rig::Rig;
 
 const HISTORIES: u64 = 60;
 const STEPS: usize = 150;
-/// How long after its sender gave up a request may arrive.
-const LIFE: Duration = Duration::from_secs(15 * 60);
-
-/// What a server makes of one request.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Answered,
-    /// It takes effect, and the answer is lost.
-    AnswerLost,
-    /// It hangs somewhere, and may arrive later.
-    Delayed,
-    NotSent,
-}
-
-/// A server, and what is on the way to it.
-struct Server {
-    /// Names that are taken are not written over.
-    conditional: bool,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    files: BTreeMap<FileName, (Timestamp, Vec<u8>)>,
-    delayed: Vec<Request>,
-    fates: VecDeque<Fate>,
-    /// Names that the running process is not sure of.
-    unsure: BTreeSet<FileName>,
-    now: Option<Instant>,
-}
-
-struct Request {
-    name: FileName,
-    file: (Timestamp, Vec<u8>),
-    until: Instant,
-}
-
-impl Server {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap()
-    }
-
-    /// One request on its way arrives.
-    fn deliver(&self, chance: &mut Chance) -> Option<FileName> {
-        let mut inner = self.lock();
-        if inner.delayed.is_empty() {
-            return None;
-        }
-        let which = chance.below(inner.delayed.len() as u64) as usize;
-        let Request { name, file, .. } = inner.delayed.swap_remove(which);
-        if !self.conditional || !inner.files.contains_key(&name) {
-            inner.files.insert(name, file);
-        }
-        Some(name)
-    }
-
-    /// A new process knows nothing of what an earlier one sent.
-    fn forget(&self) {
-        let mut inner = self.lock();
-        inner.unsure.clear();
-        inner.fates.clear();
-    }
-}
-
-impl Storage for Server {
-    fn location(&self) -> String {
-        "server".to_string()
-    }
-
-    fn late_writes_replace(&self) -> bool {
-        !self.conditional
-    }
-
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        let inner = self.lock();
-        let on_level = inner.files.iter().filter(|(name, _)| name.level == level);
-        Ok(on_level
-            .map(|(name, (created, bytes))| FileInfo {
-                name: *name,
-                size: bytes.len() as u64,
-                created: *created,
-            })
-            .collect())
-    }
-
-    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
-        let inner = self.lock();
-        let location = name.to_string();
-        let (_, bytes) = inner
-            .files
-            .get(&name)
-            .ok_or(StorageError::NotFound { location })?;
-        let end = bytes.len() as u64;
-        let (from, to) = match range {
-            ByteRange::From(offset) => (offset.min(end), end),
-            ByteRange::Last(length) => (end.saturating_sub(length), end),
-            ByteRange::Exact { offset, length } => (offset, (offset + length).min(end)),
-        };
-        let bytes = bytes[from as usize..to as usize].to_vec();
-        Ok(Box::new(Cursor::new(bytes)))
-    }
-
-    fn write(
-        &self,
-        name: FileName,
-        created: Timestamp,
-        content: &dyn Content,
-    ) -> Result<u64, StorageError> {
-        let location = name.to_string();
-        let mut bytes = Vec::new();
-        let written = content.write_to(&mut bytes);
-        written.map_err(|source| StorageError::Content { location, source })?;
-        let unreachable = |sent| StorageError::Unreachable {
-            operation: "write",
-            location: name.to_string(),
-            source: io::ErrorKind::TimedOut.into(),
-            sent,
-        };
-        let mut inner = self.lock();
-        let size = bytes.len() as u64;
-        let file = (created, bytes);
-        let fate = inner.fates.pop_front().unwrap_or(Fate::Answered);
-        match fate {
-            Fate::NotSent => return Err(unreachable(false)),
-            Fate::Delayed => {
-                let until = inner.now.unwrap() + LIFE;
-                inner.delayed.push(Request { name, file, until });
-                inner.unsure.insert(name);
-                return Err(unreachable(true));
-            }
-            Fate::Answered | Fate::AnswerLost => {}
-        }
-        if !self.conditional {
-            inner.files.insert(name, file);
-        } else if let Some((there, bytes)) = inner.files.get(&name).cloned() {
-            if (there, &bytes) != (file.0, &file.1) {
-                let location = name.to_string();
-                return Err(match inner.unsure.contains(&name) {
-                    true => StorageError::Arrived {
-                        location,
-                        created: there,
-                    },
-                    false => StorageError::InUse { location },
-                });
-            }
-        } else {
-            inner.files.insert(name, file);
-        }
-        match fate {
-            Fate::AnswerLost => {
-                inner.unsure.insert(name);
-                Err(unreachable(true))
-            }
-            _ => {
-                inner.unsure.remove(&name);
-                Ok(size)
-            }
-        }
-    }
-
-    fn delete(&self, _: &[FileName]) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn delete_all(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
-
 /// What is on disk beside the database.
 #[derive(Default)]
 struct Disk {
@@ -242,10 +73,7 @@ impl History<'_> {
         app.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
         let conditional = chance.once_in(2);
         let mut history = History {
-            server: Server {
-                conditional,
-                inner: Mutex::default(),
-            },
+            server: Server::new(conditional),
             destination: Destination::new("server".to_string(), Err(String::new())),
             chance,
             rig,
@@ -273,10 +101,7 @@ impl History<'_> {
 
     fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
-        let now = self.clock.instant();
-        let mut inner = self.server.lock();
-        inner.now = Some(now);
-        inner.delayed.retain(|request| now < request.until);
+        self.server.pass_to(self.clock.instant());
     }
 
     /// As `daemon::database::look` opens a database.
@@ -446,16 +271,13 @@ impl History<'_> {
     }
 
     fn step(&mut self) {
-        let what = self.chance.below(40);
+        let what = self.chance.below(44);
         self.say(format!("step {what}"));
         match what {
             0..8 => self.commit(),
             8..17 => self.begin_upload(),
             17..26 => self.end_upload(),
-            26..29 => {
-                self.destination.call_back(self.clock.instant());
-            }
-            29..34 => {
+            26..34 => {
                 let delivered = self.server.deliver(self.chance);
                 self.say(format!("  delivered {delivered:?}"));
             }
@@ -476,6 +298,9 @@ impl History<'_> {
             38 => {
                 let kill = self.chance.once_in(4);
                 self.restart(kill);
+            }
+            40..44 => {
+                self.destination.call_back(self.clock.instant());
             }
             _ if self.chance.once_in(3) => {
                 let reason = "for the test".to_string();
