@@ -231,29 +231,30 @@ mod tests {
 
     #[test]
     fn small_syncs_get_past_full_copies_that_hang() {
+        const STUCK: usize = 5;
         let bench = Bench::new();
         let mut stuck = Vec::new();
-        for owner in 0..3 {
+        for owner in 0..STUCK {
             let (release, released) = channel::<()>();
             bench.add(owner, true, move || wait_for(released));
             stuck.push(release);
         }
         for _round in 0..5 {
-            for owner in 3..12 {
+            for owner in STUCK..12 {
                 bench.add(owner, false, || {
                     std::thread::sleep(Duration::from_millis(2));
                 });
             }
-            let mut through: Vec<usize> = (3..12).map(|_| bench.next_ended()).collect();
+            let mut through: Vec<usize> = (STUCK..12).map(|_| bench.next_ended()).collect();
             through.sort();
-            assert_eq!(through, (3..12).collect::<Vec<_>>());
+            assert_eq!(through, (STUCK..12).collect::<Vec<_>>());
         }
         assert_eq!(bench.most.load(Ordering::SeqCst), THREADS_MAX);
-        // The third one was waiting for a place.
+        // Those that were waiting for a place.
         drop(stuck);
-        let mut last: Vec<usize> = (0..3).map(|_| bench.next_ended()).collect();
+        let mut last: Vec<usize> = (0..STUCK).map(|_| bench.next_ended()).collect();
         last.sort();
-        assert_eq!(last, [0, 1, 2]);
+        assert_eq!(last, (0..STUCK).collect::<Vec<_>>());
         assert_eq!(bench.most.load(Ordering::SeqCst), THREADS_MAX);
     }
 

@@ -83,9 +83,9 @@ impl DatabaseThread {
             Settled::Taken(error) => {
                 self.trouble_with_storage(Class::of(&error), error.to_string(), now);
             }
-            Settled::Known => self.back_online(now),
+            Settled::Known => self.back_online(0, now),
             Settled::Everything(reason) => {
-                self.back_online(now);
+                self.back_online(0, now);
                 log::info!("{}: sending every page, since {reason}", self.name);
             }
         }
@@ -100,7 +100,7 @@ impl DatabaseThread {
                 bytes,
                 pages,
             }) => {
-                self.back_online(now);
+                self.back_online(pages, now);
                 let level = match everything {
                     true => log::Level::Info,
                     false => log::Level::Debug,
@@ -113,7 +113,7 @@ impl DatabaseThread {
                 );
             }
             Some(Finished::Adopted { acked }) => {
-                self.back_online(now);
+                self.back_online(0, now);
                 log::info!(
                     "{}: an earlier upload had arrived after all, and is txid {}; what has changed since follows",
                     self.name,
@@ -148,18 +148,16 @@ impl DatabaseThread {
         self.timers.sync_at = now + pause;
     }
 
-    fn back_online(&mut self, now: Instant) {
+    fn back_online(&mut self, sent: u64, now: Instant) {
         let Some(time) = self.trouble.storage.over(now) else {
             return;
         };
         let pages = match self.destination.pages_to_send() {
-            Some(pages) => pages.to_string(),
-            None => "all".to_string(),
+            Some(0) => format!("{sent} pages sent"),
+            Some(pages) => format!("{pages} pages to send"),
+            None => "all pages to send".to_string(),
         };
         let after = Spoken(time);
-        log::info!(
-            "{}: online again after {after}, {pages} pages to send",
-            self.name
-        );
+        log::info!("{}: online again after {after}, {pages}", self.name);
     }
 }
