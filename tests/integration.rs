@@ -4,6 +4,7 @@
 
 mod conformance;
 mod interchange;
+mod late;
 mod ltx;
 mod power;
 mod replica;

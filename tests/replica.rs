@@ -83,12 +83,14 @@ impl Bench {
     fn sync_files(&mut self, files: usize) -> Option<Finished> {
         self.follower.advance(&mut self.destination).unwrap();
         let view = Arc::clone(self.follower.view());
-        let upload = self.destination.next_upload(&view, self.clock.now())?;
+        let upload = self
+            .destination
+            .next_upload(&view, self.clock.now(), &self.storage)?;
         let result = upload.run(&Failing {
             inner: &self.storage,
             left: AtomicUsize::new(files),
         });
-        self.destination.finished(result)
+        self.destination.finished(result, self.clock.instant())
     }
 
     /// The same; it fails after so many files.
@@ -104,8 +106,8 @@ impl Bench {
     fn sync(&mut self) -> Option<u64> {
         match self.sync_files(usize::MAX) {
             Some(Finished::Confirmed { acked, .. }) => Some(acked.value()),
-            Some(Finished::Failed(error)) => panic!("{error}"),
             None => None,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -359,12 +361,13 @@ fn after_litestream_a_file_of_ours_comes_before_any_checkpoint() {
         location: "memory".to_string(),
         acked: mark(2, 0).unwrap(),
         dirty: PageSet::default(),
+        under_way: false,
     };
     bench.destination = Destination::new("memory".to_string(), Ok(remembered));
     bench.settle();
-    assert!(!bench.destination.allows_checkpoints());
+    assert!(!bench.destination.is_on_top());
     assert_eq!(bench.sync(), Some(3), "though nothing has changed");
-    assert!(bench.destination.allows_checkpoints());
+    assert!(bench.destination.is_on_top());
 }
 
 #[test]
@@ -379,12 +382,15 @@ fn what_is_remembered_covers_what_is_under_way() {
     let view = Arc::clone(bench.follower.view());
     let upload = bench
         .destination
-        .next_upload(&view, bench.clock.now())
+        .next_upload(&view, bench.clock.now(), &bench.storage)
         .unwrap();
-    assert_eq!(bench.destination.state().unwrap(), before);
+    let during = bench.destination.state().unwrap();
+    assert_eq!(during.dirty, before.dirty);
+    assert!(during.under_way && !before.under_way);
     let result = upload.run(&bench.storage);
-    bench.destination.finished(result);
-    assert!(bench.destination.state().unwrap().dirty.is_empty());
+    bench.destination.finished(result, bench.clock.instant());
+    let after = bench.destination.state().unwrap();
+    assert!(after.dirty.is_empty() && !after.under_way);
 }
 
 #[test]
@@ -397,13 +403,13 @@ fn a_view_called_back_fails_the_upload_and_loses_nothing() {
     let view = Arc::clone(bench.follower.view());
     let upload = bench
         .destination
-        .next_upload(&view, bench.clock.now())
+        .next_upload(&view, bench.clock.now(), &bench.storage)
         .unwrap();
-    assert!(bench.destination.lent_view().unwrap().call_back());
+    assert!(bench.destination.call_back(bench.clock.instant()));
     let result = upload.run(&bench.storage);
     assert!(matches!(
-        bench.destination.finished(result),
-        Some(Finished::Failed(_))
+        bench.destination.finished(result, bench.clock.instant()),
+        Some(Finished::CalledBack)
     ));
     assert_eq!(bench.sync(), Some(3));
     bench.assert_in_sync();

@@ -4,6 +4,7 @@
 //! uploads' queue. The order within a round matters: a sync uses the view that the look just before has
 //! slid to, up to whose end every change was told, and a checkpoint comes after the sync has taken its view.
 
+mod budget;
 mod checkpoints;
 mod look;
 mod remember;
@@ -14,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::complaint::Complaint;
+use super::outage::Outage;
 use super::uploads::Uploads;
 use super::watch::Watcher;
 use super::{Event, Stop};
@@ -78,17 +80,25 @@ struct DatabaseThread {
     looked_since_stop: bool,
     /// For what database the storage has been asked where the replica stands, while it has not answered yet.
     asked: Option<Shape>,
+    found: Found,
     /// The database was open at least once.
     opened: bool,
-    /// There is no database at the path, or an empty file.
-    absent: bool,
-    /// What is at the path cannot be replicated, and that will not change by itself.
-    refused: bool,
-    /// Another process writes to the replica, and what we would write next is taken.
-    taken: bool,
+    /// What is remembered on disk says that an upload of this run may be under way.
+    begun: bool,
     timers: Timers,
     trouble: Trouble,
     saved: Option<(Salts, Txid)>,
+}
+
+/// What the last attempt to open the database found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Found {
+    /// A database, or something that may yet be one.
+    Something,
+    /// Nothing, or an empty file.
+    Nothing,
+    /// What cannot be replicated, and will not change by itself.
+    Unusable,
 }
 
 struct Timers {
@@ -110,7 +120,7 @@ struct Timers {
 #[derive(Default)]
 struct Trouble {
     database: Complaint,
-    storage: Complaint,
+    storage: Outage,
     checkpoint: Complaint,
     state: Complaint,
 }
@@ -128,10 +138,9 @@ impl DatabaseThread {
             stop: None,
             looked_since_stop: false,
             asked: None,
+            found: Found::Something,
             opened: false,
-            absent: false,
-            refused: false,
-            taken: false,
+            begun: false,
             timers: Timers {
                 changed: false,
                 look_at: now,
@@ -239,24 +248,22 @@ impl DatabaseThread {
         let hopeless = match &self.follower {
             Some(_) => {
                 let database_fails = self.trouble.database.attempts() >= LOOKS_MAX;
-                !stop.tries_again && (database_fails || !self.trouble.storage.is_quiet())
+                !stop.tries_again && (database_fails || self.trouble.storage.is_on())
             }
             None => {
-                self.absent
-                    || self.refused
+                self.found != Found::Something
                     || (!stop.tries_again && !self.trouble.database.is_quiet())
             }
         };
-        done || late || hopeless || self.taken
+        done || late || hopeless || self.destination.is_taken()
     }
 
     /// Leaves the database at rest and remembers where it stood.
     fn end(mut self, now: Instant) -> Result<Option<Txid>, String> {
+        let may_checkpoint = self.may_start_wal_over();
         let behind = !self.looked_since_stop || self.destination.is_behind();
         if let Some(follower) = &mut self.follower {
-            if self.destination.allows_checkpoints()
-                && let Err(error) = follower.truncate(&mut self.destination)
-            {
+            if may_checkpoint && let Err(error) = follower.truncate(&mut self.destination) {
                 log::debug!("{error}");
             }
             self.remember(now, Durability::Power);
@@ -267,13 +274,16 @@ impl DatabaseThread {
             (Some(_), true) => Err(format!(
                 "{}: the last changes are not on the storage ({}); they are still in the database",
                 self.name,
-                last(&self.trouble.storage)
+                self.trouble
+                    .storage
+                    .last()
+                    .map(str::to_string)
                     .or_else(|| last(&self.trouble.database))
                     .unwrap_or_else(|| "no time was left".to_string())
             )),
             // Nothing was ever there to replicate, and nothing was asked for but to stop.
             (None, _)
-                if self.absent
+                if self.found == Found::Nothing
                     && !self.opened
                     && self.stop.is_some_and(|stop| stop.tries_again) =>
             {

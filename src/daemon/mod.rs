@@ -4,6 +4,8 @@
 mod child;
 mod complaint;
 mod database;
+mod outage;
+mod pool;
 mod uploads;
 mod watch;
 

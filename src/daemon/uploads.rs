@@ -1,19 +1,18 @@
-//! The threads that talk to storages, so that no database's thread ever waits for one.
-//!
-//! The queue is bounded by nature: each destination has at most one task in it.
+//! What is asked of storages, by the threads of a pool, so that no database's thread ever waits for one.
 
-use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Event;
+use super::pool::{Job, Pool, Reply};
 use crate::database::Mark;
-use crate::replica::{Shape, Upload, settle};
-use crate::storage::Storage;
+use crate::replica::{Shape, Upload, UploadResult, settle};
+use crate::storage::{Storage, StorageError};
 
 /// Something to do with a storage.
 pub(super) struct Task {
-    /// The storage.
+    /// The storage: each destination has its own.
     pub(super) storage: Arc<dyn Storage>,
     /// What to do.
     pub(super) action: Action,
@@ -31,80 +30,63 @@ pub(super) enum Action {
         remembered: Option<Mark>,
     },
     /// Write files.
-    Upload(Upload),
+    Upload {
+        /// Which.
+        upload: Upload,
+        /// Whether they hold every page.
+        everything: bool,
+    },
 }
 
-/// The pool: a task that finds no thread waiting for it gets a new one. So a storage that hangs holds up nobody
-/// else, and there are never more threads than destinations.
+/// The way to the pool.
 #[derive(Clone, Default)]
 pub(super) struct Uploads(Arc<Pool>);
 
-#[derive(Default)]
-struct Pool {
-    queue: Mutex<Queue>,
-    added: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    tasks: VecDeque<Task>,
-    waiting: usize,
-}
-
 impl Uploads {
-    /// Puts a task into the queue.
+    /// Has a task done. Each destination may have one at a time.
     pub(super) fn add(&self, task: Task) {
-        let mut queue = self.0.queue();
-        queue.tasks.push_back(task);
-        if queue.waiting >= queue.tasks.len() {
-            self.0.added.notify_one();
-            return;
-        }
-        drop(queue);
-        let pool = Arc::clone(&self.0);
-        if let Err(error) = super::spawn("upload", move || pool.work()) {
-            // Those that run will come to it.
-            log::error!("cannot start another thread for uploads: {error}");
+        let Task {
+            storage,
+            action,
+            reply,
+        } = task;
+        let (group, location) = (storage.group(), storage.location());
+        let uploads = matches!(action, Action::Upload { .. });
+        let answer = reply.clone();
+        let job = Job {
+            owner: Arc::as_ptr(&storage).cast::<()>() as usize,
+            long: matches!(action, Action::Upload { everything, .. } if everything),
+            run: Box::new(move || {
+                let event = perform(&*storage, action);
+                // The storage and the upload's hold on its view are gone by now. Whoever is told may have ended.
+                Box::new(move || drop(reply.send(event))) as Reply
+            }),
+        };
+        if let Err(error) = self.0.add(group, job) {
+            let error = no_thread(location, error);
+            let event = match uploads {
+                true => Event::Uploaded(UploadResult::not_begun(error)),
+                false => Event::Settled(Err(error.into())),
+            };
+            let _ = answer.send(event);
         }
     }
 }
 
-impl Pool {
-    fn work(&self) {
-        loop {
-            let Task {
-                storage,
-                action,
-                reply,
-            } = self.next();
-            let event = match action {
-                Action::Settle {
-                    database,
-                    remembered,
-                } => Event::Settled(settle(&*storage, database, remembered)),
-                Action::Upload(upload) => Event::Uploaded(upload.run(&*storage)),
-            };
-            // The view inside the upload is gone by now, so whoever hears of it finds its connection free.
-            let _ = reply.send(event);
-        }
+fn perform(storage: &dyn Storage, action: Action) -> Event {
+    match action {
+        Action::Settle {
+            database,
+            remembered,
+        } => Event::Settled(settle(storage, database, remembered)),
+        Action::Upload { upload, .. } => Event::Uploaded(upload.run(storage)),
     }
+}
 
-    fn next(&self) -> Task {
-        let mut queue = self.queue();
-        loop {
-            if let Some(task) = queue.tasks.pop_front() {
-                return task;
-            }
-            queue.waiting += 1;
-            queue = self
-                .added
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-            queue.waiting -= 1;
-        }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+fn no_thread(location: String, source: io::Error) -> StorageError {
+    StorageError::Io {
+        operation: "start a thread for",
+        location,
+        source,
     }
 }

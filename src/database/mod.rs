@@ -4,4 +4,4 @@ mod page_set;
 mod state;
 
 pub use page_set::PageSet;
-pub use state::{DestinationState, Durability, Mark, State, StateFile};
+pub use state::{DestinationState, Durability, Mark, Remembered, State, StateFile};

@@ -10,8 +10,11 @@
 //! file 1048602                                        inode of the database
 //! wal 8d3d75ce61e0f833 412 5f2a00c1 99ab0e2f 1204     salts, frame, checksum, pages
 //! replica 0000000000000042 1795392168938 1-3,17 /backup/app    TXID, its time, dirty pages, location
+//! quiet                                               only where no upload was under way, nor would be
 //! sum b90956c775a41001                                CRC-64 of the lines above
 //! ```
+//! Where a run begins with a full copy, so that there is no place to remember yet, the line `under way` stands in
+//! for those from `file` on, if a later run has to know that there may be an upload of it still to arrive.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};
@@ -26,6 +29,8 @@ use crate::sys::fs::{FileSystem, parent, publish, replace};
 use crate::units::{PageCount, PageNumber, Timestamp, Txid};
 
 const FIRST_LINE: &str = "walbrook state 1";
+const UNDER_WAY: &str = "under way";
+const QUIET: &str = "quiet";
 const FILE_NAME: &str = "walbrook-state";
 
 /// The most bytes a state file is read to: the dirty set of a large database in the worst case.
@@ -52,6 +57,20 @@ pub struct DestinationState {
     pub acked: Mark,
     /// The pages changed since, up to the place.
     pub dirty: PageSet,
+    /// An upload of the next TXID may have been sent, and may arrive later. So it is while running, for the
+    /// state is not written with each upload.
+    pub under_way: bool,
+}
+
+/// What a state file says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Remembered {
+    /// Nothing: there is none, or it is torn or not understood.
+    Nothing,
+    /// That a full copy was under way.
+    UnderWay,
+    /// Where an earlier run was.
+    At(State),
 }
 
 /// A TXID of one certain history. Another replica that is found at the same place, on another disk say, may have
@@ -88,12 +107,16 @@ impl StateFile {
         }
     }
 
-    /// What is remembered; nothing if there is no file, or one that is torn or not understood.
-    pub fn load(&self) -> Option<State> {
+    /// What is remembered.
+    pub fn load(&self) -> Remembered {
+        self.read().map_or(Remembered::Nothing, |text| parse(&text))
+    }
+
+    fn read(&self) -> Option<String> {
         let mut text = String::new();
         let file = self.fs.read_from(&self.path, 0).ok()?;
         file.take(STATE_BYTES_MAX).read_to_string(&mut text).ok()?;
-        State::parse(&text)
+        Some(text)
     }
 
     /// Remembers `state` in place of what was there.
@@ -101,10 +124,23 @@ impl StateFile {
     /// # Errors
     /// When the disk refuses; what was there before is still there.
     pub fn save(&self, state: &State, durability: Durability) -> io::Result<()> {
+        self.write(&state.to_text(), durability)
+    }
+
+    /// Remembers only that a full copy is under way, across power cuts.
+    ///
+    /// # Errors
+    /// As [`StateFile::save`].
+    pub fn save_under_way(&self) -> io::Result<()> {
+        let text = seal(format!("{FIRST_LINE}\n{UNDER_WAY}\n"));
+        self.write(&text, Durability::Power)
+    }
+
+    fn write(&self, text: &str, durability: Durability) -> io::Result<()> {
         self.fs.create_directories(parent(&self.path))?;
         let temporary = self.path.with_extension("tmp");
         let mut file = self.fs.create(&temporary)?;
-        file.write_all(state.to_text().as_bytes())?;
+        file.write_all(text.as_bytes())?;
         match durability {
             Durability::Power => publish(&*self.fs, file, &temporary, &self.path),
             Durability::Process => replace(&*self.fs, file, &temporary, &self.path),
@@ -112,10 +148,28 @@ impl StateFile {
     }
 }
 
+impl Remembered {
+    /// What is remembered of the database file `inode` and its replica at `location`.
+    pub fn of(self, inode: u64, location: &str) -> Option<State> {
+        match self {
+            Remembered::At(state) if state.is_at(location) && state.inode == inode => Some(state),
+            _ => None,
+        }
+    }
+
+    /// Whether an upload to `location`, of whatever database, may have been under way.
+    pub fn is_under_way(&self, location: &str) -> bool {
+        match self {
+            Remembered::Nothing => false,
+            Remembered::UnderWay => true,
+            Remembered::At(state) => state.is_at(location) && state.destination.under_way,
+        }
+    }
+}
+
 impl State {
-    /// Whether this state is that of the database file `inode` and its replica at `location`.
-    pub fn is_of(&self, inode: u64, location: &str) -> bool {
-        self.inode == inode && self.destination.location == one_line(location)
+    fn is_at(&self, location: &str) -> bool {
+        self.destination.location == one_line(location)
     }
 
     fn to_text(&self) -> String {
@@ -129,6 +183,7 @@ impl State {
             location,
             acked,
             dirty,
+            under_way,
         } = &self.destination;
         let salts = u64::from_be_bytes(salts.0);
         let [c0, c1] = checksum.0;
@@ -156,22 +211,14 @@ impl State {
             acked.time.millis(),
             one_line(location)
         );
-        let sum = checksum_of(&text);
-        let _ = writeln!(text, "sum {sum:016x}");
-        text
+        if !under_way {
+            let _ = writeln!(text, "{QUIET}");
+        }
+        seal(text)
     }
 
-    fn parse(text: &str) -> Option<State> {
-        let sum_at = text.rfind("sum ")?;
-        let (signed, sum) = text.split_at(sum_at);
-        let sum = sum.strip_prefix("sum ")?.strip_suffix('\n')?;
-        if u64::from_str_radix(sum, 16).ok()? != checksum_of(signed) {
-            return None;
-        }
-        let mut lines = signed.lines();
-        if lines.next()? != FIRST_LINE {
-            return None;
-        }
+    /// The state in the lines after the first.
+    fn parse(mut lines: std::str::Lines<'_>) -> Option<State> {
         let inode = lines.next()?.strip_prefix("file ")?.parse().ok()?;
         let mut wal = lines.next()?.strip_prefix("wal ")?.split(' ');
         let mut hex = || u64::from_str_radix(wal.next()?, 16).ok();
@@ -186,6 +233,7 @@ impl State {
             time: Timestamp::from_millis(replica.next()?.parse().ok()?),
         };
         let dirty = parse_runs(replica.next()?)?;
+        let location = replica.next()?.to_string();
         Some(State {
             inode,
             position: WalPosition {
@@ -195,12 +243,39 @@ impl State {
                 pages,
             },
             destination: DestinationState {
-                location: replica.next()?.to_string(),
+                location,
                 acked,
                 dirty,
+                under_way: lines.next() != Some(QUIET),
             },
         })
     }
+}
+
+fn parse(text: &str) -> Remembered {
+    let lines = unseal(text).map(str::lines).and_then(|mut lines| {
+        let first = lines.next();
+        first.filter(|first| *first == FIRST_LINE).map(|_| lines)
+    });
+    match lines {
+        None => Remembered::Nothing,
+        Some(lines) if lines.clone().next() == Some(UNDER_WAY) => Remembered::UnderWay,
+        Some(lines) => State::parse(lines).map_or(Remembered::Nothing, Remembered::At),
+    }
+}
+
+/// Adds the line with the checksum.
+fn seal(mut text: String) -> String {
+    let sum = checksum_of(&text);
+    let _ = writeln!(text, "sum {sum:016x}");
+    text
+}
+
+/// The lines before that with the checksum, if they are whole.
+fn unseal(text: &str) -> Option<&str> {
+    let (sealed, sum) = text.split_at(text.rfind("sum ")?);
+    let sum = sum.strip_prefix("sum ")?.strip_suffix('\n')?;
+    (u64::from_str_radix(sum, 16).ok()? == checksum_of(sealed)).then_some(sealed)
 }
 
 fn parse_runs(text: &str) -> Option<PageSet> {
@@ -251,22 +326,30 @@ mod tests {
                     time: Timestamp::from_millis(-5),
                 },
                 dirty,
+                under_way: true,
             },
         }
+    }
+
+    fn parse_state(text: &str) -> Option<State> {
+        parse(text).of(1_048_602, "file:///back up/app")
     }
 
     #[test]
     fn what_was_saved_is_loaded() {
         let meta = std::env::temp_dir().join(format!("state-{}", crate::sys::random::unique()));
         let file = StateFile::new(Arc::new(SystemFiles), &meta);
-        assert_eq!(file.load(), None);
+        assert_eq!(file.load(), Remembered::Nothing);
+        file.save_under_way().unwrap();
+        assert_eq!(file.load(), Remembered::UnderWay);
         for durability in [Durability::Process, Durability::Power] {
             let mut state = state();
             if durability == Durability::Power {
                 state.destination.dirty = PageSet::default();
+                state.destination.under_way = false;
             }
             file.save(&state, durability).unwrap();
-            assert_eq!(file.load(), Some(state));
+            assert_eq!(file.load(), Remembered::At(state));
         }
         std::fs::remove_dir_all(meta).unwrap();
     }
@@ -275,13 +358,17 @@ mod tests {
     fn a_torn_or_damaged_state_is_none() {
         let text = state().to_text();
         for length in 0..text.len() {
-            assert_eq!(State::parse(&text[..length]), None, "cut to {length}");
+            assert_eq!(
+                parse(&text[..length]),
+                Remembered::Nothing,
+                "cut to {length}"
+            );
         }
         for at in 0..text.len() {
             let mut damaged = text.clone().into_bytes();
             damaged[at] ^= 1;
             let damaged = String::from_utf8(damaged).unwrap();
-            assert_eq!(State::parse(&damaged), None, "flipped at {at}");
+            assert_eq!(parse(&damaged), Remembered::Nothing, "flipped at {at}");
         }
     }
 
@@ -289,11 +376,19 @@ mod tests {
     fn a_location_with_a_line_break_stays_itself() {
         let mut state = state();
         state.destination.location = "file:///a\nb".to_string();
-        assert!(
-            State::parse(&state.to_text())
-                .unwrap()
-                .is_of(1_048_602, "file:///a\nb")
-        );
+        let read = parse(&state.to_text());
+        assert!(read.is_under_way("file:///a\nb"));
+        assert!(read.of(1_048_602, "file:///a\nb").is_some());
+    }
+
+    #[test]
+    fn a_state_counts_for_its_own_database_and_replica_alone() {
+        let text = state().to_text();
+        assert_eq!(parse_state(&text), Some(state()));
+        assert_eq!(parse(&text).of(1_048_603, "file:///back up/app"), None);
+        assert_eq!(parse(&text).of(1_048_602, "file:///elsewhere"), None);
+        assert!(parse(&text).is_under_way("file:///back up/app"));
+        assert!(!parse(&text).is_under_way("file:///elsewhere"));
     }
 
     proptest::proptest! {
@@ -303,7 +398,7 @@ mod tests {
             replica in "(replica 0{15}[0-9a-f] [0-9]{1,20} [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
         ) {
             let text = format!("{FIRST_LINE}\n{wal}{replica}");
-            let _ = State::parse(&format!("{text}sum {:016x}\n", checksum_of(&text)));
+            let _ = parse(&seal(text));
         }
     }
 }

@@ -1,33 +1,55 @@
 //! The state of one destination: what it has, what it lacks, what is under way.
 //!
 //! ```text
-//! unsettled ──settled──▶ at TXID n ──next_upload──▶ n + 1 in flight ──finished──▶ at TXID n + 1
-//!     ▲                     ▲                              │
-//!     └── storage replaced ─┴────────── failed ────────────┘   what was in flight is dirty again
+//! unsettled ──settled──▶ at TXID n ──next_upload──▶ n + 1 is sent ──finished──▶ at TXID n + 1
+//!     ▲                     ▲                        │        ▲
+//!     │                     ├──────── failed ────────┤        │ next_upload: the same bytes
+//!     │                     │                        ▼        │
+//!     └── storage replaced ─┴── called back ─── outcome unknown
 //! ```
-//! Changes told at any time go into the dirty set. What is in flight is kept apart until the storage has confirmed
-//! it, and is dirty again when the upload fails: the next one has the same TXID and newer content.
+//! Changes told at any time go into the dirty set. What is sent is kept apart until the storage has confirmed
+//! it, and is dirty again when the upload has failed: the next one has the same TXID and newer content.
+//! What becomes of an upload, and of one that arrives late, is told in `outcome`.
+
+mod outcome;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+pub use self::outcome::Finished;
 use super::Footing;
-use super::upload::{LentView, Upload, UploadFile, UploadResult, sync_file};
+use super::upload::{Upload, UploadFile, sync_file};
 use crate::database::{DestinationState, Mark, PageSet};
 use crate::sqlite::{Changes, View};
-use crate::storage::{FileName, StorageError};
+use crate::storage::{FileName, Storage, StorageError};
 use crate::units::{Level, PageNumber, Timestamp, Txid, TxidRange};
 
 /// One destination of one database.
 pub struct Destination {
     location: String,
-    /// The pages changed since `standing`, those in flight left out.
+    /// The pages changed since `position`, those under way left out.
     dirty: PageSet,
     /// Why every page has to be sent, if it has to.
     everything: Option<String>,
-    /// What is remembered of an earlier run, until the storage is asked.
-    remembered: Option<Mark>,
-    standing: Option<Standing>,
-    in_flight: Option<InFlight>,
+    position: Position,
+    activity: Activity,
+    /// Whether the next TXID is in doubt.
+    doubt: Option<Doubt>,
+}
+
+/// What is known of where the replica stands.
+enum Position {
+    /// The storage has to be asked.
+    Unsettled {
+        /// The TXID that we had reached.
+        remembered: Option<Mark>,
+        /// What we would write next is there already. If it is not from an earlier run of ours, somebody else
+        /// writes to the replica.
+        contested: bool,
+    },
+    At(Standing),
+    /// Somebody else writes to the replica. Nothing more is sent.
+    Taken,
 }
 
 /// Where the replica stands.
@@ -43,27 +65,52 @@ struct Standing {
     foreign: bool,
 }
 
-struct InFlight {
-    view: LentView,
-    pages: Arc<PageSet>,
-    everything: Option<String>,
-    files: Vec<(FileName, Timestamp)>,
+#[derive(Default)]
+enum Activity {
+    #[default]
+    Idle,
+    /// The storage is at it.
+    Sending(Flight),
+    /// It may have arrived or may yet, and goes out again as it is.
+    Unsure(Flight),
 }
 
-/// What came of an upload.
+/// An upload until it has ended.
+struct Flight {
+    upload: Upload,
+    pages: Arc<PageSet>,
+    everything: Option<String>,
+    /// Since when its next file may have arrived without an answer.
+    unsure_since: Option<Instant>,
+}
+
+/// An older content of the next TXID may yet arrive.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// Not after this.
+    until: Instant,
+    /// The storage has been asked anew already because somebody had taken that TXID.
+    asked: bool,
+}
+
+/// A view that an upload holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The upload holds every page.
+    pub everything: bool,
+    /// Since when it goes out again and again, after an attempt whose outcome is not known.
+    pub unsure_since: Option<Instant>,
+}
+
+/// What came of asking the storage where the replica stands.
 #[derive(Debug)]
-pub enum Finished {
-    /// All is confirmed.
-    Confirmed {
-        /// The newest TXID.
-        acked: Txid,
-        /// Bytes stored.
-        bytes: u64,
-        /// Pages stored.
-        pages: u64,
-    },
-    /// It failed; what was not confirmed will be sent again.
-    Failed(StorageError),
+pub enum Settled {
+    /// What is dirty is all that it lacks.
+    Known,
+    /// Every page has to be sent, for this reason.
+    Everything(String),
+    /// Somebody else writes to it.
+    Taken(StorageError),
 }
 
 impl Destination {
@@ -78,10 +125,19 @@ impl Destination {
             location,
             dirty,
             everything,
-            remembered,
-            standing: None,
-            in_flight: None,
+            position: Position::Unsettled {
+                remembered,
+                contested: false,
+            },
+            activity: Activity::Idle,
+            doubt: None,
         }
+    }
+
+    /// The same, an earlier run having perhaps left an upload of the next TXID under way.
+    pub fn in_doubt(mut self, now: Instant) -> Destination {
+        self.doubt_next(now);
+        self
     }
 
     /// Where it is, without secrets.
@@ -89,28 +145,49 @@ impl Destination {
         &self.location
     }
 
-    /// Notes that what changed is no longer known, so that every page has to be sent.
-    pub fn lost_track(&mut self, reason: String) {
+    /// Notes that what changed is no longer known, so that every page has to be sent. What is under way may not
+    /// be read on from its view.
+    pub fn lost_track(&mut self, reason: String, now: Instant) {
+        self.call_back(now);
         self.everything.get_or_insert(reason);
         self.dirty = PageSet::default();
     }
 
     /// Notes that the database was opened anew. It may be another one, so the storage has to be asked whether
     /// its replica can go on with this one.
-    pub fn reopened(&mut self, reason: String) {
-        self.lost_track(reason);
-        self.standing = None;
-        self.remembered = None;
+    pub fn reopened(&mut self, reason: String, now: Instant) {
+        self.lost_track(reason, now);
+        if !self.is_taken() {
+            self.position = Position::Unsettled {
+                remembered: None,
+                contested: false,
+            };
+        }
     }
 
     /// What [`super::settle`] needs to know, if this destination has to be settled before anything is sent.
     pub fn unsettled(&self) -> Option<Option<Mark>> {
-        (self.standing.is_none() && self.in_flight.is_none()).then_some(self.remembered)
+        match (&self.position, &self.activity) {
+            (Position::Unsettled { remembered, .. }, Activity::Idle) => Some(*remembered),
+            _ => None,
+        }
     }
 
-    /// Takes the place that the storage was found to stand at. Gives a sentence for the log where every page
-    /// has to be sent.
-    pub fn settled(&mut self, footing: Footing) -> Option<String> {
+    /// Takes the place that the storage was found to stand at.
+    pub fn settled(&mut self, footing: Footing) -> Settled {
+        let contested = matches!(
+            self.position,
+            Position::Unsettled {
+                contested: true,
+                ..
+            }
+        );
+        if contested && !matches!(footing, Footing::Known { .. }) {
+            self.position = Position::Taken;
+            return Settled::Taken(StorageError::InUse {
+                location: self.location.clone(),
+            });
+        }
         let standing = match footing {
             Footing::Empty => {
                 self.everything = Some("the replica is empty".to_string());
@@ -155,66 +232,139 @@ impl Destination {
             // A file of ours on top tells Litestream not to go on from its own position when it comes back.
             self.dirty.insert(PageNumber::FIRST);
         }
-        self.standing = Some(standing);
-        self.remembered = None;
-        self.everything.clone()
+        self.position = Position::At(standing);
+        match &self.everything {
+            Some(reason) => Settled::Everything(reason.clone()),
+            None => Settled::Known,
+        }
     }
 
     /// Whether there is something to send, and nothing under way.
     pub fn has_work(&self) -> bool {
-        self.standing.is_some() && self.in_flight.is_none() && self.lacks_something()
+        let waits = match self.activity {
+            Activity::Idle => self.lacks_something(),
+            Activity::Sending(_) => false,
+            Activity::Unsure(_) => true,
+        };
+        waits && self.standing().is_some()
     }
 
     /// Whether the storage lacks something, under way or not.
     pub fn is_behind(&self) -> bool {
-        self.standing.is_none() || self.in_flight.is_some() || self.lacks_something()
+        self.standing().is_none() || self.flight().is_some() || self.lacks_something()
     }
 
-    /// Whether the WAL may be started over: not before a file of ours follows one of Litestream's, which
-    /// otherwise would take the new WAL for a continuation of its own.
-    pub fn allows_checkpoints(&self) -> bool {
-        self.standing.is_some_and(|standing| !standing.foreign)
+    /// Whether an upload is under way that may still read from its view.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.activity, Activity::Sending(_))
+    }
+
+    /// Whether somebody else writes to the replica.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.position, Position::Taken)
+    }
+
+    /// Whether the newest file is known to be ours. Else Litestream may have written it, and hold a position in the
+    /// WAL: started over before a file of ours follows, it would take the new WAL for a continuation of its own.
+    pub fn is_on_top(&self) -> bool {
+        self.standing().is_some_and(|standing| !standing.foreign)
+    }
+
+    /// Whether this run goes on from where an earlier one was in this WAL.
+    pub fn remembers(&self) -> bool {
+        matches!(
+            self.position,
+            Position::Unsettled {
+                remembered: Some(_),
+                ..
+            }
+        )
     }
 
     /// The newest TXID confirmed, if it is known.
     pub fn acked(&self) -> Option<Txid> {
-        let acked = self.standing.and_then(|standing| standing.acked);
+        let acked = self.standing().and_then(|standing| standing.acked);
         acked.map(|mark| mark.txid)
     }
 
     /// The newest TXID confirmed, as far as is known or remembered.
     pub fn last_known(&self) -> Option<Txid> {
-        self.acked().or(self.remembered.map(|mark| mark.txid))
+        match self.position {
+            Position::Unsettled { remembered, .. } => remembered.map(|mark| mark.txid),
+            _ => self.acked(),
+        }
     }
 
-    /// The view of the upload under way.
-    pub fn lent_view(&self) -> Option<&LentView> {
-        self.in_flight.as_ref().map(|upload| &upload.view)
+    /// How many pages the storage lacks, as far as they are counted; none when it lacks them all.
+    pub fn pages_to_send(&self) -> Option<u64> {
+        match (&self.everything, self.flight()) {
+            (None, None) => Some(self.dirty.len()),
+            (None, Some(flight)) if flight.everything.is_none() => {
+                let mut pages = self.dirty.clone();
+                pages.union(&flight.pages);
+                Some(pages.len())
+            }
+            _ => None,
+        }
+    }
+
+    /// The view held for an upload.
+    pub fn held(&self) -> Option<Held> {
+        let flight = self.flight()?;
+        flight.upload.view().is_lent().then_some(Held {
+            everything: flight.everything.is_some(),
+            unsure_since: flight.unsure_since,
+        })
     }
 
     /// Whether the upload under way holds every page.
     pub fn sends_everything(&self) -> bool {
-        self.in_flight
-            .as_ref()
-            .is_some_and(|upload| upload.everything.is_some())
+        self.flight()
+            .is_some_and(|flight| flight.everything.is_some())
     }
 
-    /// The next upload, from `view`, up to whose end every change has been told. `now` is the wall clock's
-    /// time, read after the view was opened.
-    pub fn next_upload(&mut self, view: &Arc<View>, now: Timestamp) -> Option<Upload> {
+    /// The next upload to `storage`: the one whose outcome is not known, or else one from `view`, up to whose end
+    /// every change has been told. `now` is the wall clock's time, read after the view was opened.
+    pub fn next_upload(
+        &mut self,
+        view: &Arc<View>,
+        now: Timestamp,
+        storage: &dyn Storage,
+    ) -> Option<Upload> {
         if !self.has_work() {
             return None;
         }
-        let standing = self.standing?;
+        let standing = *self.standing()?;
+        let flight = match std::mem::take(&mut self.activity) {
+            Activity::Unsure(flight) => flight,
+            _ => self.new_flight(standing, view, now, storage),
+        };
+        let upload = flight.upload.clone();
+        self.activity = Activity::Sending(flight);
+        Some(upload)
+    }
+
+    fn new_flight(
+        &mut self,
+        standing: Standing,
+        view: &Arc<View>,
+        now: Timestamp,
+        storage: &dyn Storage,
+    ) -> Flight {
         let created = standing
             .newest
             .map_or(now, |newest| now.max(just_after(newest)));
-        let pages = match self.everything {
+        let dirty = std::mem::take(&mut self.dirty);
+        let everything = self.everything.take();
+        let pages = Arc::new(match everything {
             Some(_) => PageSet::all(view.pages()),
-            None => std::mem::take(&mut self.dirty),
-        };
-        let pages = Arc::new(pages);
+            None => dirty,
+        });
         let files = match standing.acked {
+            // If the older snapshot may end up below, the sync that follows has to carry all of this one.
+            None if self.doubt.is_some() && storage.late_writes_replace() => {
+                vec![snapshot(Txid::FIRST, &pages, created)]
+            }
             None => base(&pages, created),
             Some(acked) => {
                 let next = acked.txid.next().expect("settled only where one follows");
@@ -229,57 +379,12 @@ impl Destination {
                 }
             }
         };
-        self.dirty = PageSet::default();
-        let names = files.iter().map(|file| (file.name, file.created)).collect();
-        let upload = Upload::new(view, files);
-        self.in_flight = Some(InFlight {
-            view: upload.view().clone(),
+        Flight {
+            upload: Upload::new(view, files),
             pages,
-            everything: self.everything.take(),
-            files: names,
-        });
-        Some(upload)
-    }
-
-    /// Takes the result of the upload under way.
-    pub fn finished(&mut self, result: UploadResult) -> Option<Finished> {
-        let upload = self.in_flight.take()?;
-        // Without a standing, every page is to be sent and the storage asked: the outcome is of no use.
-        let standing = self.standing.as_mut()?;
-        let confirmed = &upload.files[..result.confirmed];
-        if let Some((last, created)) = confirmed.last() {
-            standing.acked = Some(Mark {
-                txid: last.txids.max(),
-                time: *created,
-            });
-            standing.newest = Some(*created);
-            standing.foreign = false;
+            everything,
+            unsure_since: None,
         }
-        let Some(error) = result.error else {
-            standing.broken = false;
-            return Some(Finished::Confirmed {
-                acked: standing.acked?.txid,
-                bytes: result.bytes,
-                pages: upload.pages.len(),
-            });
-        };
-        match confirmed.first() {
-            None => {
-                self.dirty.union(&upload.pages);
-                self.everything = upload.everything.or(self.everything.take());
-            }
-            // A base without its first sync, which any page will do for.
-            Some((first, _)) if first.level == Level::SNAPSHOT => {
-                self.dirty.insert(PageNumber::FIRST)
-            }
-            // A sync without the snapshot that was to follow it: the next one is to be followed by one again.
-            Some(_) => self.everything = upload.everything,
-        }
-        if matches!(error, StorageError::Replaced { .. }) {
-            self.standing = None;
-            self.lost_track("the storage is another one than before".to_string());
-        }
-        Some(Finished::Failed(error))
     }
 
     /// What to remember at the place up to which every change has been told; nothing while it is not known
@@ -289,23 +394,38 @@ impl Destination {
             return None;
         }
         let mut dirty = self.dirty.clone();
-        if let Some(upload) = &self.in_flight {
-            dirty.union(&upload.pages);
+        if let Some(flight) = self.flight() {
+            dirty.union(&flight.pages);
         }
-        let acked = match self.standing {
-            Some(standing) if !standing.broken => standing.acked?,
-            Some(_) => return None,
-            None => self.remembered?,
+        let acked = match &self.position {
+            Position::At(standing) if !standing.broken => standing.acked?,
+            Position::Unsettled { remembered, .. } => (*remembered)?,
+            Position::At(_) | Position::Taken => return None,
         };
         Some(DestinationState {
             location: self.location.clone(),
             acked,
             dirty,
+            under_way: self.flight().is_some() || self.doubt.is_some(),
         })
     }
 
     fn lacks_something(&self) -> bool {
         self.everything.is_some() || !self.dirty.is_empty()
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        match &self.position {
+            Position::At(standing) => Some(standing),
+            _ => None,
+        }
+    }
+
+    fn flight(&self) -> Option<&Flight> {
+        match &self.activity {
+            Activity::Idle => None,
+            Activity::Sending(flight) | Activity::Unsure(flight) => Some(flight),
+        }
     }
 }
 

@@ -18,19 +18,27 @@ const REPORT_PAGES: u32 = 256;
 /// A view lent to an upload. It can be called back while the upload hangs, since a view keeps the WAL from
 /// starting over.
 #[derive(Clone)]
-pub struct LentView(Arc<Mutex<Option<Arc<View>>>>);
+pub(super) struct LentView(Arc<Mutex<Option<Arc<View>>>>);
 
 impl LentView {
     /// Lends `view`.
-    pub fn new(view: &Arc<View>) -> LentView {
+    fn new(view: &Arc<View>) -> LentView {
         LentView(Arc::new(Mutex::new(Some(Arc::clone(view)))))
     }
 
     /// Takes the view back, and drops it. The upload fails when it wants the next page. Gives whether the view
     /// was still lent.
-    pub fn call_back(&self) -> bool {
+    pub(super) fn call_back(&self) -> bool {
         let lent = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         lent.is_some()
+    }
+
+    /// Whether the view is still lent.
+    pub(super) fn is_lent(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     fn with<T>(&self, action: impl FnOnce(&View) -> io::Result<T>) -> io::Result<T> {
@@ -56,21 +64,39 @@ pub struct UploadFile {
 }
 
 /// What one sync writes: files from one view, in order. Later ones are written only after earlier ones.
+/// It can be run again, and then writes the same bytes.
+#[derive(Clone)]
 pub struct Upload {
     view: LentView,
     header: Header,
     files: Vec<UploadFile>,
+    /// How many of them are confirmed, from the front.
+    confirmed: usize,
 }
 
 /// How an upload ended.
 #[derive(Debug)]
 pub struct UploadResult {
-    /// How many of its files the storage has confirmed, from the front.
+    /// How many files the storage has confirmed, from the first on that was not yet.
     pub confirmed: usize,
     /// Bytes in those files.
     pub bytes: u64,
     /// Why the next one failed, if not all were confirmed.
     pub error: Option<StorageError>,
+    /// Whether something sent earlier may yet replace what is confirmed.
+    pub late_writes_replace: bool,
+}
+
+impl UploadResult {
+    /// A result for an upload that could not even be begun.
+    pub fn not_begun(error: StorageError) -> UploadResult {
+        UploadResult {
+            confirmed: 0,
+            bytes: 0,
+            error: Some(error),
+            late_writes_replace: false,
+        }
+    }
 }
 
 impl Upload {
@@ -86,38 +112,66 @@ impl Upload {
                 Timestamp::from_millis(0),
             ),
             files,
+            confirmed: 0,
         }
+    }
+
+    /// The files that are not confirmed, and their times.
+    pub fn files(&self) -> impl Iterator<Item = (FileName, Timestamp)> + '_ {
+        let left = self.files[self.confirmed..].iter();
+        left.map(|file| (file.name, file.created))
     }
 
     /// The view it reads from.
-    pub fn view(&self) -> &LentView {
+    pub(super) fn view(&self) -> &LentView {
         &self.view
     }
 
-    /// Writes the files to `storage`, which may take long.
+    /// Notes that so many more files are confirmed.
+    pub(super) fn confirm(&mut self, files: usize) {
+        self.confirmed += files;
+    }
+
+    /// The first file, if it is confirmed.
+    pub(super) fn first_confirmed(&self) -> Option<FileName> {
+        self.files[..self.confirmed].first().map(|file| file.name)
+    }
+
+    /// The last file that is confirmed, and its time.
+    pub(super) fn last_confirmed(&self) -> Option<(FileName, Timestamp)> {
+        let last = self.files[..self.confirmed].last()?;
+        Some((last.name, last.created))
+    }
+
+    /// The first file that is not confirmed.
+    pub(super) fn next_file(&self) -> Option<FileName> {
+        self.files().next().map(|(name, _)| name)
+    }
+
+    /// Writes the files that are not confirmed to `storage`, which may take long.
     pub fn run(&self, storage: &dyn Storage) -> UploadResult {
-        let (mut confirmed, mut bytes) = (0, 0);
-        for file in &self.files {
+        let mut result = UploadResult {
+            confirmed: 0,
+            bytes: 0,
+            error: None,
+            late_writes_replace: false,
+        };
+        for file in &self.files[self.confirmed..] {
             let content = FileContent { upload: self, file };
             match storage.write(file.name, file.created, &content) {
                 Ok(size) => {
-                    confirmed += 1;
-                    bytes += size;
+                    result.confirmed += 1;
+                    result.bytes += size;
                 }
                 Err(error) => {
-                    return UploadResult {
-                        confirmed,
-                        bytes,
-                        error: Some(error),
-                    };
+                    result.error = Some(error);
+                    break;
                 }
             }
         }
-        UploadResult {
-            confirmed,
-            bytes,
-            error: None,
-        }
+        // Asked last: only writing may show what the storage does with a name that is taken.
+        result.late_writes_replace = storage.late_writes_replace();
+        result
     }
 }
 

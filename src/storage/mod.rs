@@ -135,7 +135,14 @@ pub trait Storage: Send + Sync {
         content: &dyn Content,
     ) -> Result<u64, StorageError>;
 
+    /// What this storage shares with others: those of one group share a server, so that only so much is asked of
+    /// it at once, and what hangs for one hangs for all.
+    fn group(&self) -> String {
+        self.location()
+    }
+
     /// Whether an upload with an unknown outcome may yet arrive and replace what was stored under its name since.
+    /// Where that has to be found out first, yes until it is known.
     fn late_writes_replace(&self) -> bool {
         false
     }

@@ -31,7 +31,7 @@ fn a_full_replica_loses_nothing_and_goes_on_when_there_is_space() {
     });
     application.insert("t", 1);
     let log = process.stop().well().log;
-    assert!(log.contains("the storage works again"), "{log}");
+    assert!(log.contains("online again"), "{log}");
 
     let restored = rig.path("restored.db");
     let url = format!("file://{}", replica.display());

@@ -183,7 +183,7 @@ fn with_unwritable_replica(timeout: &str) -> (Rig, Session, crate::support::proc
     fs::rename(rig.level(0), rig.path("aside")).unwrap();
     fs::write(rig.level(0), "in the way").unwrap();
     session.insert("t", 1);
-    process.wait_for("sent when it works again");
+    process.wait_for("changes are kept track of");
     (rig, session, process)
 }
 

@@ -4,6 +4,7 @@ mod accidents;
 mod application;
 mod endings;
 mod kills;
+mod offline;
 mod power;
 mod refused;
 mod state;

@@ -59,15 +59,29 @@ impl DatabaseThread {
         }
     }
 
+    /// Whether the WAL may be started over, by all that is known.
+    ///
+    /// When Litestream wrote the newest file, one of ours must be on top of it before our first checkpoint: else
+    /// Litestream, should it come back, finds its own position, takes the new WAL for a continuation of the old
+    /// one, and loses rows. Our own replica loses none either way, since what is dirty is known.
+    ///
+    /// Offline, it is not known who wrote the newest file. If this run goes on from an earlier one of ours in
+    /// the same WAL, then it was ours, unless Litestream ran for a short time in between and the application never
+    /// started the WAL over since. That is not worth a WAL that grows for a week on an SD card. While the
+    /// storage has not failed to answer, the answer is waited for. If nothing is remembered, the WAL grows to
+    /// `truncate-page-n`, and then its length is the greater harm.
+    pub(super) fn may_start_wal_over(&self) -> bool {
+        let offline = self.trouble.storage.is_on();
+        self.destination.is_on_top() || (offline && self.destination.remembers())
+    }
+
     /// The next checkpoint that is wanted, and from when on.
     pub(super) fn next_checkpoint(&self) -> Option<(Instant, Checkpoint)> {
         let (config, timers) = (&self.setup.config, &self.timers);
         let follower = self.follower.as_ref()?;
         let frames = follower.frames().0;
         let far_too_long = config.truncate_pages.is_some_and(|limit| frames >= limit);
-        // A WAL without bound is the greater harm: Litestream, should it come back, may then take the new WAL for
-        // a continuation of the old one.
-        if !self.destination.allows_checkpoints() && !far_too_long {
+        if !self.may_start_wal_over() && !far_too_long {
             return None;
         }
         let by_length = if follower.at_rest() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CONTENTION_POLL, DatabaseThread, SAFETY_POLL};
-use crate::database::PageSet;
+use super::{CONTENTION_POLL, DatabaseThread, Found, SAFETY_POLL};
+use crate::database::{PageSet, Remembered};
 use crate::replica::Destination;
 use crate::sqlite::{DatabaseFiles, Follower, OpenOptions, Resume, SqliteError};
 
@@ -24,8 +24,7 @@ impl DatabaseThread {
         match outcome {
             Ok(()) => {
                 self.looked_since_stop = self.stop.is_some();
-                self.absent = false;
-                self.refused = false;
+                self.found = Found::Something;
                 if let Some(time) = self.trouble.database.settle(now) {
                     log::info!("{}: works again after {} s", self.name, time.as_secs());
                 }
@@ -84,12 +83,11 @@ impl DatabaseThread {
         let first_time = !self.opened;
         let location = self.setup.storage.location();
         let remembered = match first_time {
-            true => self
-                .state_file
-                .load()
-                .filter(|state| state.is_of(files.inode(), &location)),
-            false => None,
+            true => self.state_file.load(),
+            false => Remembered::Nothing,
         };
+        let under_way = remembered.is_under_way(&location);
+        let remembered = remembered.of(files.inode(), &location);
         let position = remembered.as_ref().map(|state| state.position);
         let mut news = PageSet::default();
         let (follower, resume) = Follower::start(files, position, &mut news)?;
@@ -102,10 +100,14 @@ impl DatabaseThread {
                 (_, Resume::Gap(reason)) => Err(reason.to_string()),
                 (None, Resume::Continued) => Err("nothing is remembered".to_string()),
             };
-            self.destination = Destination::new(location, known);
+            let destination = Destination::new(location, known);
+            self.destination = match under_way {
+                true => destination.in_doubt(self.now()),
+                false => destination,
+            };
         } else {
-            self.destination
-                .reopened("the database was opened anew".to_string());
+            let reason = "the database was opened anew".to_string();
+            self.destination.reopened(reason, self.now());
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -129,10 +131,13 @@ impl DatabaseThread {
     pub(super) fn trouble_with_database(&mut self, error: &SqliteError, now: Instant) {
         // What an upload still reads from keeps the same files open.
         let still_lent =
-            matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.lent_view().is_some();
+            matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.is_sending();
         let passing = error.is_passing() || still_lent;
-        self.absent = matches!(error, SqliteError::Missing(_) | SqliteError::Empty(_));
-        self.refused = error.is_lasting();
+        self.found = match error {
+            SqliteError::Missing(_) | SqliteError::Empty(_) => Found::Nothing,
+            error if error.is_lasting() => Found::Unusable,
+            _ => Found::Something,
+        };
         if matches!(error, SqliteError::Lost { .. }) {
             if self.trouble.database.raise(&error.to_string(), now) {
                 log::warn!("{error}");
@@ -142,8 +147,8 @@ impl DatabaseThread {
         }
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
-            self.destination.lost_track(error.to_string());
-            self.call_back_view();
+            // Ends what still reads from the files, too: each may be open only once.
+            self.destination.lost_track(error.to_string(), now);
             self.timers.look_at = now;
             return;
         }
@@ -168,7 +173,7 @@ impl DatabaseThread {
     /// The WAL does not continue from where we were. The files are the same, so only the follower is new.
     fn start_over_on_same_files(&mut self, now: Instant) {
         self.destination
-            .lost_track("the WAL did not continue".to_string());
+            .lost_track("the WAL did not continue".to_string(), now);
         let pause = self.trouble.database.pause(CONTENTION_POLL, OPEN_PAUSE_MAX);
         self.timers.look_at = now + pause;
         let Some(follower) = self.follower.take() else {
@@ -182,15 +187,7 @@ impl DatabaseThread {
             Ok((follower, _)) => self.follower = Some(follower),
             Err(error) => {
                 log::warn!("{error}");
-                self.call_back_view();
             }
-        }
-    }
-
-    /// Ends what still reads from the files that are to be opened anew: each may be open only once.
-    fn call_back_view(&self) {
-        if let Some(lent) = self.destination.lent_view() {
-            lent.call_back();
         }
     }
 }

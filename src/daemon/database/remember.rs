@@ -29,19 +29,17 @@ impl DatabaseThread {
         if durability == Durability::Process && (current || now < self.timers.state_at) {
             return;
         }
-        let Some(destination) = self.destination.state() else {
+        let Some(mut state) = self.state() else {
             return;
         };
-        let acked = destination.acked.txid;
-        let state = State {
-            inode: follower.files().inode(),
-            position,
-            destination,
-        };
+        // The next upload may begin at any time, without a word here.
+        state.destination.under_way |= durability == Durability::Process;
+        let acked = state.destination.acked.txid;
         self.timers.state_at = now + STATE_PAUSE;
         match self.state_file.save(&state, durability) {
             Ok(()) => {
                 self.saved = Some((position.salts, acked));
+                self.begun = state.destination.under_way;
                 self.trouble.state.settle(now);
             }
             Err(error) => {
@@ -55,5 +53,34 @@ impl DatabaseThread {
                 self.timers.state_at = now + self.trouble.state.pause(STATE_PAUSE, STATE_PAUSE_MAX);
             }
         }
+    }
+
+    /// Before the first upload of a run: what is remembered of the last one may say that nothing was under
+    /// way. It matters only to storages on which a late upload replaces what is there.
+    pub(super) fn remember_beginning(&mut self) {
+        if self.begun || !self.setup.storage.late_writes_replace() {
+            return;
+        }
+        self.begun = true;
+        let saved = match self.state() {
+            Some(mut state) => {
+                state.destination.under_way = true;
+                self.state_file.save(&state, Durability::Power)
+            }
+            None => self.state_file.save_under_way(),
+        };
+        if let Err(error) = saved {
+            // It is said with the next attempt to remember something.
+            log::debug!("{}: {error}", self.name);
+        }
+    }
+
+    fn state(&self) -> Option<State> {
+        let follower = self.follower.as_ref()?;
+        Some(State {
+            inode: follower.files().inode(),
+            position: follower.position(),
+            destination: self.destination.state()?,
+        })
     }
 }

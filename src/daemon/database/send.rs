@@ -1,18 +1,13 @@
 //! Sending what the replica lacks, through the uploads' queue, and taking the answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::DatabaseThread;
+use crate::daemon::outage::{Class, Spoken};
 use crate::daemon::uploads::{Action, Task};
-use crate::replica::{Finished, Footing, SettleError, Shape, UploadResult};
-use crate::storage::StorageError;
-
-/// The longest pause between attempts to reach a storage.
-const STORAGE_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// An upload of everything may keep the WAL from starting over until it is so many times as long as an upload
-/// of changes may.
-const EVERYTHING_PATIENCE: u32 = 8;
+use crate::replica::{Finished, Footing, SettleError, Settled, Shape, UploadResult};
+use crate::sys::random;
 
 impl DatabaseThread {
     /// Asks where the replica stands, if that is not known.
@@ -37,21 +32,26 @@ impl DatabaseThread {
 
     /// Sends what the replica lacks, if it is time to.
     pub(super) fn sync(&mut self, now: Instant) {
-        self.give_up_slow_upload();
+        self.keep_to_budget(now);
+        if now < self.timers.sync_at || !self.destination.has_work() {
+            return;
+        }
+        self.remember_beginning();
         let Some(follower) = &self.follower else {
             return;
         };
-        if now < self.timers.sync_at {
-            return;
-        }
         // The time is read after the view was opened: a file is never older than what it holds.
         let time = self.setup.clock.now();
-        if let Some(upload) = self.destination.next_upload(follower.view(), time) {
+        let next = self
+            .destination
+            .next_upload(follower.view(), time, &*self.setup.storage);
+        if let Some(upload) = next {
             self.timers.sync_at = match self.stop {
                 Some(_) => now,
                 None => now + self.setup.config.replica.sync_interval,
             };
-            self.order(Action::Upload(upload));
+            let everything = self.destination.sends_everything();
+            self.order(Action::Upload { upload, everything });
         }
     }
 
@@ -63,29 +63,6 @@ impl DatabaseThread {
         });
     }
 
-    /// An upload that hangs keeps the WAL from starting over. When the WAL has become too long for that, the view
-    /// is called back; the pages will be sent again.
-    fn give_up_slow_upload(&mut self) {
-        let (Some(follower), Some(lent)) = (&self.follower, self.destination.lent_view()) else {
-            return;
-        };
-        let Some(limit) = self.setup.config.truncate_pages else {
-            return;
-        };
-        let limit = match self.destination.sends_everything() {
-            true => limit.saturating_mul(EVERYTHING_PATIENCE),
-            false => limit,
-        };
-        if follower.frames().0 > limit && lent.call_back() {
-            log::warn!(
-                "{}: the upload is too slow, the WAL has grown to {} pages meanwhile; it starts again \
-                 with what has changed",
-                self.name,
-                follower.frames()
-            );
-        }
-    }
-
     pub(super) fn settled(&mut self, footing: Result<Footing, SettleError>) {
         let now = self.now();
         let asked = self.asked.take().map(|shape| shape.page_size);
@@ -94,30 +71,36 @@ impl DatabaseThread {
             // The database is another one by now, for which the storage is asked again.
             return;
         }
-        match footing {
-            Ok(footing) => {
-                self.back_online(now);
-                if let Some(reason) = self.destination.settled(footing) {
-                    log::info!("{}: sending every page, since {reason}", self.name);
-                }
+        let footing = match footing {
+            Ok(footing) => footing,
+            Err(error) => {
+                self.trouble_with_storage(Class::of_settling(&error), error.to_string(), now);
+                return;
             }
-            Err(SettleError::Storage(error)) => {
-                self.trouble_with_storage(&tries_again(&error), now)
+        };
+        let settled = self.destination.settled(footing);
+        match settled {
+            Settled::Taken(error) => {
+                self.trouble_with_storage(Class::of(&error), error.to_string(), now);
             }
-            Err(error) => self.trouble_with_storage(&error.to_string(), now),
+            Settled::Known => self.back_online(0, now),
+            Settled::Everything(reason) => {
+                self.back_online(0, now);
+                log::info!("{}: sending every page, since {reason}", self.name);
+            }
         }
     }
 
     pub(super) fn uploaded(&mut self, result: UploadResult) {
         let now = self.now();
         let everything = self.destination.sends_everything();
-        match self.destination.finished(result) {
+        match self.destination.finished(result, now) {
             Some(Finished::Confirmed {
                 acked,
                 bytes,
                 pages,
             }) => {
-                self.back_online(now);
+                self.back_online(pages, now);
                 let level = match everything {
                     true => log::Level::Info,
                     false => log::Level::Debug,
@@ -129,40 +112,52 @@ impl DatabaseThread {
                     acked.value()
                 );
             }
-            Some(Finished::Failed(error)) => {
-                self.taken = matches!(error, StorageError::InUse { .. });
-                self.trouble_with_storage(&tries_again(&error), now);
+            Some(Finished::Adopted { acked }) => {
+                self.back_online(0, now);
+                log::info!(
+                    "{}: an earlier upload had arrived after all, and is txid {}; what has changed since follows",
+                    self.name,
+                    acked.value()
+                );
             }
-            None => {}
+            Some(Finished::Contested) => {
+                log::warn!(
+                    "{}: the next file is on the storage already, perhaps from before a crash; asking where the \
+                     replica stands",
+                    self.name
+                );
+                self.timers.sync_at = now;
+            }
+            Some(Finished::Taken(error) | Finished::Failed(error)) => {
+                self.trouble_with_storage(Class::of(&error), error.to_string(), now);
+            }
+            Some(Finished::CalledBack) | None => {}
         }
     }
 
-    fn trouble_with_storage(&mut self, error: &str, now: Instant) {
-        if self.trouble.storage.raise(error, now) {
-            log::error!("{}: {error}", self.name);
+    fn trouble_with_storage(&mut self, class: Class, error: String, now: Instant) {
+        let time = self.setup.clock.now();
+        if let Some(line) = self.trouble.storage.failed(class, error, now, time) {
+            log::error!("{}: {line}", self.name);
         }
         let first = self.setup.config.replica.sync_interval;
         let pause = match self.stop {
             Some(stop) => stop.retry_pause,
-            None => self
-                .trouble
-                .storage
-                .pause(first, STORAGE_PAUSE_MAX.max(first)),
+            None => self.trouble.storage.pause(first, random::unique()),
         };
         self.timers.sync_at = now + pause;
     }
 
-    fn back_online(&mut self, now: Instant) {
-        if let Some(time) = self.trouble.storage.settle(now) {
-            log::info!(
-                "{}: the storage works again after {} s",
-                self.name,
-                time.as_secs()
-            );
-        }
+    fn back_online(&mut self, sent: u64, now: Instant) {
+        let Some(time) = self.trouble.storage.over(now) else {
+            return;
+        };
+        let pages = match self.destination.pages_to_send() {
+            Some(0) => format!("{sent} pages sent"),
+            Some(pages) => format!("{pages} pages to send"),
+            None => "all pages to send".to_string(),
+        };
+        let after = Spoken(time);
+        log::info!("{}: online again after {after}, {pages}", self.name);
     }
-}
-
-fn tries_again(error: &StorageError) -> String {
-    format!("{error}; changes are kept track of and sent when it works again")
 }

@@ -1,0 +1,5 @@
+//! Uploads whose answer never came, and what arrives of them later.
+
+mod cases;
+mod histories;
+mod server;
