@@ -90,6 +90,11 @@ impl Storage for S3Storage {
         self.bucket.location(self.path())
     }
 
+    /// One server serves many replicas.
+    fn group(&self) -> String {
+        self.bucket.target().authority.clone()
+    }
+
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
         self.list_prefix(&keys::level_prefix(self.path(), level))
     }
