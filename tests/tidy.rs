@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("sys", &["units"]),
     ("sqlite", &["sys", "units"]),
-    ("database", &["sqlite", "sys", "units"]),
+    ("database", &["ltx", "sqlite", "sys", "units"]),
     ("ltx", &["units"]),
     ("storage", &["ltx", "sys", "units"]),
     (

@@ -2,6 +2,8 @@
 
 mod page_set;
 mod state;
+mod sums;
 
 pub use page_set::PageSet;
 pub use state::{DestinationState, Durability, Mark, Remembered, State, StateFile};
+pub use sums::PageSums;
