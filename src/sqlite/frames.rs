@@ -32,6 +32,9 @@ pub struct WalPosition {
 pub trait Changes {
     /// The pages from `first` to `last`, both included, have changed.
     fn changed(&mut self, first: PageNumber, last: PageNumber);
+
+    /// The database has become so small; pages above are no longer part of it.
+    fn shrunk(&mut self, _pages: PageCount) {}
 }
 
 /// For each page, its newest frame.
@@ -41,6 +44,10 @@ pub(super) struct FrameMap(HashMap<PageNumber, FrameNumber, BuildHasherDefault<P
 impl FrameMap {
     pub(super) fn frame_of(&self, page: PageNumber) -> Option<FrameNumber> {
         self.0.get(&page).copied()
+    }
+
+    pub(super) fn pages(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        self.0.keys().copied()
     }
 
     pub(super) fn set(&mut self, page: PageNumber, frame: FrameNumber) {
@@ -185,6 +192,9 @@ impl<'a> FrameReader<'a> {
                         && let Some(last) = PageNumber::new(pages.0)
                     {
                         changes.changed(grown, last);
+                    }
+                    if pages < position.pages {
+                        changes.shrunk(pages);
                     }
                     position.pages = pages;
                     *commits += 1;

@@ -22,7 +22,7 @@
 //!
 //! `wal` and `wal_index` are the formats; `files` owns our descriptors and SQLite's connections, because
 //! closing any descriptor of these files drops all locks of the process; `view` is a pinned state to read
-//! pages from; `frames` reads the WAL, `window` through a memory map where that is safe; `follow` slides from
+//! pages from; `frozen` one that is readable for hours; `frames` reads the WAL, `window` through a memory map where that is safe; `follow` slides from
 //! view to view; `checkpoint` is the protocol that lets the WAL start over without losing a frame.
 
 mod checkpoint;
@@ -31,6 +31,7 @@ mod error;
 mod files;
 mod follow;
 mod frames;
+mod frozen;
 mod header;
 mod locks;
 mod view;
@@ -43,5 +44,6 @@ pub use error::SqliteError;
 pub use files::{DatabaseFiles, OpenOptions};
 pub use follow::{Follower, Resume};
 pub use frames::{Changes, WalPosition};
+pub use frozen::Frozen;
 pub use view::View;
 pub use wal::{FrameNumber, Salts, WalChecksum};

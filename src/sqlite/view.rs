@@ -115,23 +115,17 @@ impl View {
                 .read_exact_at(content, offset)
                 .map_err(|e| io_error("read a frame of", files.wal_path(), e));
         }
-        let mut offset = page.offset(self.page_size);
-        let mut rest = content;
-        while !rest.is_empty() {
-            match files.database().read_at(rest, offset) {
-                Ok(0) => {
-                    rest.fill(0);
-                    break;
-                }
-                Ok(read) => {
-                    offset += read as u64;
-                    rest = &mut rest[read..];
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(io_error("read", files.path(), error)),
-            }
-        }
-        Ok(())
+        read_file_page(files, self.page_size, page, content)
+    }
+
+    /// The files it is of.
+    pub(super) fn files(&self) -> &Arc<DatabaseFiles> {
+        self.pin.connection.files()
+    }
+
+    /// The pages that are read from the WAL, in no order.
+    pub(super) fn pages_in_wal(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        self.frames.pages()
     }
 
     pub(super) fn header(&self) -> &WalIndexHeader {
@@ -149,6 +143,32 @@ impl View {
     pub(super) fn at_rest(&self) -> bool {
         self.pin.file_only && self.pin.at_rest
     }
+}
+
+/// Reads `page` from the database file. Past its end a page is zeros.
+pub(super) fn read_file_page(
+    files: &DatabaseFiles,
+    page_size: PageSize,
+    page: PageNumber,
+    content: &mut [u8],
+) -> Result<(), SqliteError> {
+    let mut offset = page.offset(page_size);
+    let mut rest = content;
+    while !rest.is_empty() {
+        match files.database().read_at(rest, offset) {
+            Ok(0) => {
+                rest.fill(0);
+                break;
+            }
+            Ok(read) => {
+                offset += read as u64;
+                rest = &mut rest[read..];
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io_error("read", files.path(), error)),
+        }
+    }
+    Ok(())
 }
 
 /// Page size and size of a pinned database. The wal-index of a WAL that was empty when it was recovered

@@ -5,6 +5,7 @@
 
 mod checkpoints;
 mod daemon;
+mod frozen;
 mod history;
 mod opening;
 mod pins;
