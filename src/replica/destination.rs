@@ -22,7 +22,7 @@ use super::upload::{Upload, UploadFile, sync_file};
 use crate::database::{DestinationState, Mark, PageSet};
 use crate::sqlite::{Changes, View};
 use crate::storage::{FileName, Storage, StorageError};
-use crate::units::{Level, PageNumber, Timestamp, Txid, TxidRange};
+use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid, TxidRange};
 
 /// One destination of one database.
 pub struct Destination {
@@ -311,7 +311,7 @@ impl Destination {
     /// The view held for an upload.
     pub fn held(&self) -> Option<Held> {
         let flight = self.flight()?;
-        flight.upload.view().is_lent().then_some(Held {
+        flight.upload.view().holds_view().then_some(Held {
             everything: flight.everything.is_some(),
             unsure_since: flight.unsure_since,
         })
@@ -433,6 +433,15 @@ impl Changes for Destination {
     fn changed(&mut self, first: PageNumber, last: PageNumber) {
         // When every page is sent anyway, the set only has to know that there is news.
         self.dirty.insert_range(first, last);
+        if let Some(flight) = self.flight() {
+            flight.upload.view().keep(|frozen| frozen.keep(first, last));
+        }
+    }
+
+    fn shrunk(&mut self, pages: PageCount) {
+        if let Some(flight) = self.flight() {
+            flight.upload.view().keep(|frozen| frozen.keep_from(pages));
+        }
     }
 }
 

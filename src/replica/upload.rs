@@ -2,54 +2,107 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::database::PageSet;
 use crate::ltx::{Encoder, Header};
-use crate::sqlite::View;
+use crate::sqlite::{Frozen, SqliteError, View};
 use crate::storage::{Content, FileName, Storage, StorageError};
-use crate::units::{Level, Timestamp, TxidRange};
+use crate::units::{Level, PageNumber, Timestamp, TxidRange};
 
 /// A long upload says how far it is so often, looking at the clock every so many pages.
 const REPORT_AFTER: Duration = Duration::from_secs(30);
 const REPORT_PAGES: u32 = 256;
 
-/// A view lent to an upload. It can be called back while the upload hangs, since a view keeps the WAL from
-/// starting over.
+/// An upload of so many bytes is made from a frozen state, since it may take hours on a slow link.
+const FROZEN_FROM_BYTES: u64 = 8 << 20;
+/// But not while so many pages are in the WAL only, which would all have to be kept aside.
+const FROZEN_IN_WAL_MAX: usize = 4096;
+/// So many pages that a later file holds once more may be kept aside for it.
+const AGAIN_MAX: u64 = 8;
+
+/// What an upload reads from: a view that is lent to it, or a frozen state, which is its own. It can be called back
+/// while the upload hangs, since a view keeps the WAL from starting over.
 #[derive(Clone)]
-pub(super) struct LentView(Arc<Mutex<Option<Arc<View>>>>);
+pub(super) struct LentView(Arc<Mutex<Option<Source>>>);
+
+enum Source {
+    View(Arc<View>),
+    Frozen(Frozen),
+}
 
 impl LentView {
     /// Lends `view`.
     fn new(view: &Arc<View>) -> LentView {
-        LentView(Arc::new(Mutex::new(Some(Arc::clone(view)))))
+        LentView(Arc::new(Mutex::new(Some(Source::View(Arc::clone(view))))))
     }
 
-    /// Takes the view back, and drops it. The upload fails when it wants the next page. Gives whether the view
-    /// was still lent.
+    /// Takes the view back, and drops it. The upload fails when it wants the next page. Gives whether it was
+    /// still lent.
     pub(super) fn call_back(&self) -> bool {
-        let lent = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        lent.is_some()
+        self.source().take().is_some()
     }
 
-    /// Whether the view is still lent.
+    /// Whether the view, or the frozen state, is still lent.
     pub(super) fn is_lent(&self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.source().is_some()
     }
 
-    fn with<T>(&self, action: impl FnOnce(&View) -> io::Result<T>) -> io::Result<T> {
+    /// Whether a view is lent, which keeps the WAL from starting over.
+    pub(super) fn holds_view(&self) -> bool {
+        matches!(&*self.source(), Some(Source::View(_)))
+    }
+
+    /// Has a frozen state keep what has changed since it was taken.
+    pub(super) fn keep(&self, keep: impl FnOnce(&Frozen)) {
+        if let Some(Source::Frozen(frozen)) = &*self.source() {
+            keep(frozen);
+        }
+    }
+
+    /// Gives a frozen state up: it is read but once.
+    fn end_reading(&self) {
+        self.source()
+            .take_if(|source| matches!(source, Source::Frozen(_)));
+    }
+
+    fn read(&self, page: PageNumber, content: &mut [u8], release: Release) -> io::Result<()> {
         // Locked for one page at a time, and never while the storage is being written.
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(view) => action(view),
+        match &*self.source() {
+            Some(Source::View(view)) => view.read_page(page, content).map_err(io::Error::other),
+            Some(Source::Frozen(frozen)) => {
+                frozen.read_page(page, content)?;
+                match release {
+                    Release::Nothing => Ok(()),
+                    Release::Page => {
+                        frozen.done(page);
+                        Ok(())
+                    }
+                    Release::AllBut => frozen.hold(page, content),
+                }
+            }
             None => Err(io::Error::other(
                 "the read view was called back: this upload kept the WAL from starting over for too long",
             )),
         }
     }
+
+    fn source(&self) -> MutexGuard<'_, Option<Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of a frozen state is not needed any more once a page was read.
+#[derive(Clone, Copy)]
+enum Release {
+    /// A later file reads it all again.
+    Nothing,
+    /// This page, and those before it.
+    Page,
+    /// Those before it; a later file reads this page again.
+    AllBut,
 }
 
 /// One LTX file to be written from a view.
@@ -116,6 +169,25 @@ impl Upload {
         }
     }
 
+    /// Makes a large upload independent of its view, which then does not keep the WAL from starting over for hours.
+    /// What has to be kept aside for it goes into memory, and from there into a file in `directory`. From now on it
+    /// has to be told of changes. Nothing is done for a small one.
+    ///
+    /// # Errors
+    /// When that cannot be; the upload reads from its view as before.
+    pub fn freeze(&self, directory: &Path) -> Result<(), SqliteError> {
+        let mut source = self.view.source();
+        let Some(Source::View(view)) = &*source else {
+            return Ok(());
+        };
+        let bytes = u64::from(view.pages().0) * u64::from(view.page_size().bytes());
+        if bytes >= FROZEN_FROM_BYTES && view.pages_in_wal().count() <= FROZEN_IN_WAL_MAX {
+            let frozen = Frozen::of(view, directory)?;
+            *source = Some(Source::Frozen(frozen));
+        }
+        Ok(())
+    }
+
     /// The files that are not confirmed, and their times.
     pub fn files(&self) -> impl Iterator<Item = (FileName, Timestamp)> + '_ {
         let left = self.files[self.confirmed..].iter();
@@ -156,8 +228,13 @@ impl Upload {
             error: None,
             late_writes_replace: false,
         };
-        for file in &self.files[self.confirmed..] {
-            let content = FileContent { upload: self, file };
+        let files = &self.files[self.confirmed..];
+        for (index, file) in files.iter().enumerate() {
+            let content = FileContent {
+                upload: self,
+                file,
+                later: &files[index + 1..],
+            };
             match storage.write(file.name, file.created, &content) {
                 Ok(size) => {
                     result.confirmed += 1;
@@ -168,6 +245,9 @@ impl Upload {
                     break;
                 }
             }
+        }
+        if !matches!(result.error, Some(StorageError::Content { .. })) {
+            self.view.end_reading();
         }
         // Asked last: only writing may show what the storage does with a name that is taken.
         result.late_writes_replace = storage.late_writes_replace();
@@ -186,6 +266,21 @@ impl fmt::Debug for Upload {
 struct FileContent<'a> {
     upload: &'a Upload,
     file: &'a UploadFile,
+    /// Those that follow it.
+    later: &'a [UploadFile],
+}
+
+impl FileContent<'_> {
+    /// What is not needed any more once `page` was read.
+    fn release(&self, page: PageNumber) -> Release {
+        if self.later.iter().any(|file| file.pages.len() > AGAIN_MAX) {
+            return Release::Nothing;
+        }
+        match self.later.iter().any(|file| file.pages.contains(page)) {
+            true => Release::AllBut,
+            false => Release::Page,
+        }
+    }
 }
 
 impl Content for FileContent<'_> {
@@ -206,8 +301,8 @@ impl Content for FileContent<'_> {
             if page == lock_page {
                 continue;
             }
-            let read = |view: &View| view.read_page(page, &mut content).map_err(io::Error::other);
-            self.upload.view.with(read)?;
+            let view = &self.upload.view;
+            view.read(page, &mut content, self.release(page))?;
             encoder.page(page, &content)?;
             if page.value().is_multiple_of(REPORT_PAGES) && Instant::now() >= report {
                 report += REPORT_AFTER;

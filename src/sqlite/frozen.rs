@@ -28,7 +28,7 @@ use crate::units::{PageCount, PageNumber, PageSize};
 /// Bytes of pages kept in memory.
 const MEMORY_BYTES: usize = 1 << 20;
 
-/// A state of the database, read once, in ascending order of pages.
+/// A state of the database, read once, in ascending order of pages but for those held on to.
 pub struct Frozen {
     files: Arc<DatabaseFiles>,
     page_size: PageSize,
@@ -161,6 +161,15 @@ impl Frozen {
             Some(Place::Spilled(slot)) => kept.free.push(slot),
             None => {}
         }
+    }
+
+    /// Lets go of the pages before `page`, and keeps `page`, whose content this is, to be read again.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn hold(&self, page: PageNumber, content: &[u8]) -> io::Result<()> {
+        self.done(page);
+        self.kept().store(page, content)
     }
 
     /// Size of a page.

@@ -124,7 +124,7 @@ impl View {
     }
 
     /// The pages that are read from the WAL, in no order.
-    pub(super) fn pages_in_wal(&self) -> impl Iterator<Item = PageNumber> + '_ {
+    pub fn pages_in_wal(&self) -> impl Iterator<Item = PageNumber> + '_ {
         self.frames.pages()
     }
 

@@ -51,6 +51,10 @@ impl DatabaseThread {
                 None => now + self.setup.config.replica.sync_interval,
             };
             let everything = self.destination.sends_everything();
+            if everything && let Err(error) = upload.freeze(&self.setup.config.meta_path) {
+                // Then it holds its view, as a small one does.
+                log::debug!("{}: {error}", self.name);
+            }
             self.order(Action::Upload { upload, everything });
         }
     }
