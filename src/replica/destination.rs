@@ -317,6 +317,11 @@ impl Destination {
         })
     }
 
+    /// Whether the next upload will hold every page.
+    pub fn lacks_everything(&self) -> bool {
+        self.everything.is_some() && self.has_work()
+    }
+
     /// Whether the upload under way holds every page.
     pub fn sends_everything(&self) -> bool {
         self.flight()

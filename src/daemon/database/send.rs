@@ -37,6 +37,10 @@ impl DatabaseThread {
             return;
         }
         self.remember_beginning();
+        if self.destination.lacks_everything() {
+            // What is in the WAL alone would have to be kept aside for as long as the upload takes.
+            self.checkpoint(now);
+        }
         let Some(follower) = &self.follower else {
             return;
         };
