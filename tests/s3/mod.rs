@@ -1,7 +1,7 @@
 //! Replicas on S3: what goes wrong on the way there, and what it costs.
 
 mod clock;
-mod slow;
+mod large_copy;
 
 use std::sync::Arc;
 
