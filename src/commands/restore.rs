@@ -335,8 +335,14 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
             .absolute(&path)
             .map_err(|reason| CommandError::new(format!("-o: {reason}")))?,
         (None, ReplicaSource::Database { path, .. }) => path.clone(),
-        (None, ReplicaSource::Url(_)) => {
-            let url = shown.map_or_else(String::new, |url| crate::config::text::redacted(&url));
+        (None, ReplicaSource::Url(location)) => {
+            // Of a directory it is the URL that was typed, which has nothing more to say than host and path.
+            let url = match location.directory() {
+                Some(_) => {
+                    shown.map_or_else(String::new, |url| crate::config::text::redacted(&url))
+                }
+                None => location.to_string(),
+            };
             return Err(
                 CommandError::new("-o is required when restoring from a replica URL")
                     .with_try(format!("walbrook restore -o DB_PATH {url}")),

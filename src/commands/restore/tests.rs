@@ -125,4 +125,11 @@ fn mistakes() {
 fn a_secret_in_a_url_is_not_repeated() {
     let error = options_of(&["s3://key:hunter2@bucket/x"]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+    let url = "s3://b.h:9000/x?sseKmsKeyId=hunter2";
+    let error = options_of(&[url]).unwrap_err();
+    assert_eq!(
+        error.try_command(),
+        Some("walbrook restore -o DB_PATH s3://b/x?endpoint=http://h:9000")
+    );
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
