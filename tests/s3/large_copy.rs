@@ -54,9 +54,10 @@ fn the_wal_starts_over_while_a_large_copy_goes_up() {
         longest / FRAME
     );
     assert!(round > 40, "there was time for few updates");
-    // What was in the WAL at the start takes as much as the database.
+    // A WAL that starts over keeps its length, and at the start it was as long as the database. Held by the copy, it
+    // would be ten times as long.
     assert!(
-        longest < 9000 * FRAME,
+        longest < 20_000 * FRAME,
         "the WAL has grown to {longest} bytes"
     );
     proxy.rate(0);
