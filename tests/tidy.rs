@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("storage", &["ltx", "sys", "units"]),
     (
         "replica",
-        &["database", "ltx", "sqlite", "storage", "units"],
+        &["database", "ltx", "sqlite", "storage", "sys", "units"],
     ),
     ("restore", &["ltx", "storage", "sys", "units"]),
     ("config", &["storage", "sys", "units"]),

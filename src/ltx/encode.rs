@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use lz4_flex::block::{self, CompressTable};
 
-use crate::units::PageNumber;
+use crate::units::{PageNumber, PageSize};
 
 use super::checksum::Digest;
 use super::class::Class;
@@ -69,6 +69,12 @@ impl<W: Write> Encoder<W> {
             index: Vec::new(),
             last: 0,
         })
+    }
+
+    /// The most bytes that a file of so many pages can have, however little they can be compressed.
+    pub fn most_bytes(pages: u64, page_size: PageSize) -> u64 {
+        let each = PREFIX_BYTES + frame::block_bytes_max(page_size) + ENTRY_BYTES_MAX;
+        pages * each as u64 + FIXED_BYTES as u64
     }
 
     /// Writes a page.
@@ -261,13 +267,17 @@ const PREFIX_BYTES: usize = frame::HEADER_BYTES + frame::SIZE_BYTES;
 /// The most bytes an index entry takes.
 const ENTRY_BYTES_MAX: usize = 3 * varint::BYTES_MAX;
 
+/// What every file has: the header; the end marker, which is as long as what stands before a page; the end of the
+/// index, and its size; two checksums.
+const FIXED_BYTES: usize = Header::BYTES + frame::HEADER_BYTES + 1 + 8 + 2 * 8;
+
 /// What stands for a checksum where there are none.
 const NO_POST_APPLY_CHECKSUM: [u8; 8] = [0; 8];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{PageCount, PageSize, Timestamp, Txid, TxidRange};
+    use crate::units::{PageCount, Timestamp, Txid, TxidRange};
 
     fn header(min: u64, commit: u32) -> Header {
         let txids = TxidRange::new(Txid::new(min).unwrap(), Txid::new(2).unwrap()).unwrap();
@@ -295,6 +305,35 @@ mod tests {
             0xcc, 0xa6, 0xc5, 0x53, 0xe8,
         ];
         assert_eq!(out[100..], tail);
+    }
+
+    #[test]
+    fn no_file_is_larger_than_it_can_be() {
+        let most = Encoder::<Vec<u8>>::most_bytes;
+        for bytes in [512, 4096, 65536] {
+            let page_size = PageSize::new(bytes).unwrap();
+            // Noise, which only grows when it is compressed.
+            let mut state = 7_u64;
+            let mut noise = || {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (state >> 56) as u8
+            };
+            for pages in [0, 1, 300] {
+                let mut header = header(2, 10_000_000);
+                header.page_size = page_size;
+                let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+                for number in 0..pages {
+                    let data: Vec<u8> = (0..bytes).map(|_| noise()).collect();
+                    encoder.page(page(9_000_000 + number), &data).unwrap();
+                }
+                let (_, size) = encoder.finish().unwrap();
+                assert!(size > u64::from(pages) * u64::from(bytes));
+                assert!(size <= most(pages.into(), page_size), "{size}");
+            }
+        }
+        assert_eq!(most(0, PageSize::new(512).unwrap()), 131);
     }
 
     #[test]

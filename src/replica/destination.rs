@@ -373,11 +373,8 @@ impl Destination {
             None => base(&pages, created),
             Some(acked) => {
                 let next = acked.txid.next().expect("settled only where one follows");
-                let sync = UploadFile {
-                    name: sync_file(TxidRange::single(next)),
-                    created,
-                    pages: Arc::clone(&pages),
-                };
+                let name = sync_file(TxidRange::single(next));
+                let sync = UploadFile::new(name, created, Arc::clone(&pages));
                 match standing.broken {
                     false => vec![sync],
                     true => vec![sync, snapshot(next, &pages, created)],
@@ -458,23 +455,20 @@ fn base(pages: &Arc<PageSet>, created: Timestamp) -> Vec<UploadFile> {
     let second = Txid::FIRST.next().expect("there is a second TXID");
     vec![
         snapshot(Txid::FIRST, pages, created),
-        UploadFile {
-            name: sync_file(TxidRange::single(second)),
-            created: just_after(created),
-            pages: Arc::new(first_page),
-        },
+        UploadFile::new(
+            sync_file(TxidRange::single(second)),
+            just_after(created),
+            Arc::new(first_page),
+        ),
     ]
 }
 
 fn snapshot(txid: Txid, pages: &Arc<PageSet>, created: Timestamp) -> UploadFile {
-    UploadFile {
-        name: FileName {
-            level: Level::SNAPSHOT,
-            txids: TxidRange::snapshot(txid),
-        },
-        created,
-        pages: Arc::clone(pages),
-    }
+    let name = FileName {
+        level: Level::SNAPSHOT,
+        txids: TxidRange::snapshot(txid),
+    };
+    UploadFile::new(name, created, Arc::clone(pages))
 }
 
 fn just_after(time: Timestamp) -> Timestamp {

@@ -10,6 +10,7 @@ use crate::database::PageSet;
 use crate::ltx::{Encoder, Header};
 use crate::sqlite::{Frozen, SqliteError, View};
 use crate::storage::{Content, FileName, Storage, StorageError};
+use crate::sys::random;
 use crate::units::{Level, PageNumber, Timestamp, TxidRange};
 
 /// A long upload says how far it is so often, looking at the clock every so many pages.
@@ -114,6 +115,20 @@ pub struct UploadFile {
     pub created: Timestamp,
     /// Which pages it holds; those the state no longer has, and the lock page, are left out.
     pub pages: Arc<PageSet>,
+    /// Tells its content from that of any other file.
+    id: u64,
+}
+
+impl UploadFile {
+    /// A new one.
+    pub fn new(name: FileName, created: Timestamp, pages: Arc<PageSet>) -> UploadFile {
+        UploadFile {
+            name,
+            created,
+            pages,
+            id: random::unique(),
+        }
+    }
 }
 
 /// What one sync writes: files from one view, in order. Later ones are written only after earlier ones.
@@ -315,6 +330,16 @@ impl Content for FileContent<'_> {
         }
         encoder.finish()?;
         Ok(())
+    }
+
+    fn id(&self) -> u64 {
+        self.file.id
+    }
+
+    fn most_bytes(&self) -> u64 {
+        let header = &self.upload.header;
+        let pages = self.file.pages.len().min(header.commit.0.into());
+        Encoder::<Vec<u8>>::most_bytes(pages, header.page_size)
     }
 }
 

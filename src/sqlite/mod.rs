@@ -22,8 +22,9 @@
 //!
 //! `wal` and `wal_index` are the formats; `files` owns our descriptors and SQLite's connections, because
 //! closing any descriptor of these files drops all locks of the process; `view` is a pinned state to read
-//! pages from; `frozen` one that is readable for hours; `frames` reads the WAL, `window` through a memory map where that is safe; `follow` slides from
-//! view to view; `checkpoint` is the protocol that lets the WAL start over without losing a frame.
+//! pages from, and `frozen` one that can be read for hours; `frames` reads the WAL, `window` through a memory
+//! map where that is safe; `follow` slides from view to view; `checkpoint` is the protocol that lets the WAL
+//! start over without losing a frame.
 
 mod checkpoint;
 mod connection;

@@ -193,14 +193,8 @@ impl History {
         let txids = TxidRange::single(txid);
         let name = FileName { level, txids };
         let created = Timestamp::from_millis(1_700_000_000_000 + txid.value() as i64);
-        let upload = Upload::new(
-            &view,
-            vec![UploadFile {
-                name,
-                created,
-                pages: Arc::new(pages),
-            }],
-        );
+        let file = UploadFile::new(name, created, Arc::new(pages));
+        let upload = Upload::new(&view, vec![file]);
         let result = upload.run(&self.storage);
         assert!(result.error.is_none() && result.confirmed == 1);
         let mut bytes = Vec::new();
