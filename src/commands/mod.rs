@@ -14,6 +14,7 @@ mod ltx;
 mod open;
 mod progress;
 mod replicate;
+mod reset;
 mod restore;
 mod source;
 mod table;
@@ -63,6 +64,7 @@ const COMMANDS: &[&CommandHelp] = &[
     &restore::HELP,
     &ltx::HELP,
     &databases::HELP,
+    &reset::HELP,
     &demo::HELP,
     &version::HELP,
 ];
@@ -73,7 +75,6 @@ const LATER: &[&str] = &[
     "list",
     "mcp",
     "register",
-    "reset",
     "start",
     "status",
     "stop",
@@ -98,6 +99,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             command(&ltx::HELP, rest, out, ltx::run)
         }
         "databases" => command(&databases::HELP, rest, out, databases::run),
+        "reset" => command(&reset::HELP, rest, out, reset::run),
         "demo" => command(&demo::HELP, rest, out, demo::run),
         "version" => command(&version::HELP, rest, out, version::run),
         "-version" | "--version" => command(&version::HELP, &[], out, version::run),

@@ -121,3 +121,43 @@ fn a_closed_output_is_no_failure() {
     let error = dispatch(&["version".to_owned()], &mut Closed).unwrap_err();
     assert!(error.is_output_closed());
 }
+
+#[test]
+fn reset_removes_what_is_remembered_and_nothing_else() {
+    let directory = std::env::temp_dir().join(format!("reset-{:x}", crate::sys::random::unique()));
+    let meta = directory.join(".app.db-litestream");
+    std::fs::create_dir_all(meta.join("ltx/0")).unwrap();
+    for name in [
+        "walbrook-state",
+        "walbrook-state.tmp",
+        "mine.txt",
+        "ltx/0/x",
+    ] {
+        std::fs::write(meta.join(name), "x").unwrap();
+    }
+    let database = directory.join("app.db");
+    let database = database.to_str().unwrap();
+    assert_eq!(
+        run_line(&["reset", database]).unwrap_err().to_string(),
+        format!("database does not exist: {database}")
+    );
+    std::fs::write(database, "x").unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&meta).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let (_, text) = run_line(&["reset", "-dry-run", database]).unwrap();
+    assert!(
+        text.contains("walbrook-state\n") && text.contains("Nothing was removed"),
+        "{text}"
+    );
+    assert_eq!(names(), before);
+    run_line(&["reset", database]).unwrap();
+    assert_eq!(names(), ["mine.txt"]);
+    let (_, text) = run_line(&["reset", database]).unwrap();
+    assert_eq!(text, format!("No local state to reset for {database}\n"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
