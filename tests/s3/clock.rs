@@ -8,6 +8,9 @@ use walbrook::units::{Level, Timestamp};
 
 use super::{network_at, open, settings};
 use crate::conformance::{get, name, put};
+use crate::support::application::Session;
+use crate::support::place::Place;
+use crate::support::rig::{Rig, required};
 use crate::support::s3::{Kind, S3Server, Tls};
 
 const CLOCKS: [&str; 2] = ["1970-01-01T00:00:10Z", "2040-06-01T12:00:00Z"];
@@ -62,4 +65,33 @@ fn certificates_are_checked_as_of_no_earlier_than_the_floor() {
     );
     let error = tls_error(CLOCKS[1], None).unwrap().to_string();
     assert!(error.contains("has expired on 2036"), "{error}");
+}
+
+#[test]
+fn a_machine_with_a_wrong_clock_replicates() {
+    for time in ["@1970-01-01 00:00:10", "@2040-06-01 12:00:00"] {
+        let server = S3Server::shared(Kind::SeaweedFs, Tls::Off);
+        let rig = Rig::with_replica(Place::on(&server));
+        let mut session = Session::create(&rig.db());
+        session.insert("t", 20);
+        let mut command = rig.replicate();
+        command
+            .args(["-log-level", "debug"])
+            .arg(rig.db())
+            .arg(rig.url())
+            .env("LD_PRELOAD", required("WALBROOK_TEST_LIBFAKETIME"))
+            .env("FAKETIME", time)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let process = rig.run(&mut command);
+        process.wait_for("to txid 2:");
+        session.insert("t", 20);
+        rig.wait_in_sync();
+        let log = process.stop().well().log;
+        assert_eq!(
+            log.matches("signed with the server's time").count(),
+            1,
+            "{log}"
+        );
+        rig.assert_in_sync();
+    }
 }
