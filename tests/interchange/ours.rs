@@ -32,9 +32,8 @@ fn create(rig: &Rig, page_size: u32, auto_vacuum: u32) -> Session {
 }
 
 /// Lives through [`LIFE`] while we replicate, and compares every TXID.
-fn every_txid_is_restored_alike(page_size: u32, auto_vacuum: u32) {
-    let rig = Rig::new();
-    let mut session = create(&rig, page_size, auto_vacuum);
+fn every_txid_is_restored_alike(rig: &Rig, page_size: u32, auto_vacuum: u32) {
+    let mut session = create(rig, page_size, auto_vacuum);
     let settings = Settings {
         replica: "sync-interval: 10ms".to_string(),
         database: "monitor-interval: 10ms".to_string(),
@@ -71,25 +70,30 @@ fn every_txid_is_restored_alike(page_size: u32, auto_vacuum: u32) {
 
 #[test]
 fn pages_of_512_bytes_are_restored_at_every_txid() {
-    every_txid_is_restored_alike(512, 0);
+    every_txid_is_restored_alike(&Rig::new(), 512, 0);
 }
 
 #[test]
 fn pages_of_4096_bytes_are_restored_at_every_txid() {
-    every_txid_is_restored_alike(4096, 0);
+    every_txid_is_restored_alike(&Rig::new(), 4096, 0);
 }
 
 #[test]
 fn pages_of_65536_bytes_are_restored_at_every_txid() {
-    every_txid_is_restored_alike(65536, 2);
+    every_txid_is_restored_alike(&Rig::new(), 65536, 2);
 }
 
 #[test]
 fn a_database_that_shrinks_by_itself_is_restored_at_every_txid() {
-    every_txid_is_restored_alike(4096, 1);
+    every_txid_is_restored_alike(&Rig::new(), 4096, 1);
 }
 
 #[test]
 fn a_database_that_shrinks_when_asked_is_restored_at_every_txid() {
-    every_txid_is_restored_alike(512, 2);
+    every_txid_is_restored_alike(&Rig::new(), 512, 2);
+}
+
+#[test]
+fn a_replica_on_s3_is_restored_at_every_txid() {
+    every_txid_is_restored_alike(&super::on_s3(), 4096, 1);
 }

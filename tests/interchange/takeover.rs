@@ -28,8 +28,7 @@ const RELAY: [Program; 4] = [
 
 /// Hands the database on from program to program. Each is ended twice: with the application still, to compare
 /// its replica with the database byte for byte, and then in the middle of writes.
-fn relay(programs: [Program; 4], end: End, memory: Memory, litestreams: &Settings) {
-    let rig = Rig::new();
+fn relay(rig: &Rig, programs: [Program; 4], end: End, memory: Memory, litestreams: &Settings) {
     let ours = Settings::default();
     let mut load = Load::start(&rig.db(), 60);
     load.pause();
@@ -41,12 +40,12 @@ fn relay(programs: [Program; 4], end: End, memory: Memory, litestreams: &Setting
         };
         load.go();
         let process = rig.start_with(program, settings);
-        wait_until_replicating(&rig, &process, program);
+        wait_until_replicating(rig, &process, program);
         load.wait_for(40);
         finish(process, end);
         // The same program again: what was written in between must not be lost either.
         let process = rig.start_with(program, settings);
-        wait_until_replicating(&rig, &process, program);
+        wait_until_replicating(rig, &process, program);
         load.wait_for(20);
         load.pause();
         if let End::Killed = end {
@@ -94,27 +93,57 @@ fn finish(process: Process, end: End) {
 
 #[test]
 fn a_database_is_handed_to_and_fro() {
-    relay(RELAY, End::Stopped, Memory::Kept, &Settings::default());
+    relay(
+        &Rig::new(),
+        RELAY,
+        End::Stopped,
+        Memory::Kept,
+        &Settings::default(),
+    );
 }
 
 #[test]
 fn a_database_is_handed_to_and_fro_by_kills() {
-    relay(RELAY, End::Killed, Memory::Kept, &Settings::default());
+    relay(
+        &Rig::new(),
+        RELAY,
+        End::Killed,
+        Memory::Kept,
+        &Settings::default(),
+    );
 }
 
 #[test]
 fn a_database_is_handed_to_and_fro_without_local_state() {
-    relay(RELAY, End::Stopped, Memory::Deleted, &Settings::default());
+    relay(
+        &Rig::new(),
+        RELAY,
+        End::Stopped,
+        Memory::Deleted,
+        &Settings::default(),
+    );
 }
 
 #[test]
 fn a_database_is_handed_to_and_fro_by_kills_without_local_state() {
-    relay(RELAY, End::Killed, Memory::Deleted, &Settings::default());
+    relay(
+        &Rig::new(),
+        RELAY,
+        End::Killed,
+        Memory::Deleted,
+        &Settings::default(),
+    );
 }
 
 #[test]
 fn a_database_is_handed_to_and_fro_with_levels() {
-    relay(RELAY, End::Stopped, Memory::Kept, &Settings::global(LEVELS));
+    relay(
+        &Rig::new(),
+        RELAY,
+        End::Stopped,
+        Memory::Kept,
+        &Settings::global(LEVELS),
+    );
 }
 
 #[test]
@@ -125,5 +154,39 @@ fn a_database_of_an_older_litestream_is_handed_on() {
         Program::Litestream17,
         Program::Walbrook,
     ];
-    relay(programs, End::Killed, Memory::Kept, &Settings::default());
+    relay(
+        &Rig::new(),
+        programs,
+        End::Killed,
+        Memory::Kept,
+        &Settings::default(),
+    );
+}
+
+#[test]
+fn a_replica_on_s3_is_handed_to_and_fro() {
+    relay(
+        &super::on_s3(),
+        RELAY,
+        End::Stopped,
+        Memory::Kept,
+        &Settings::default(),
+    );
+}
+
+#[test]
+fn a_replica_on_s3_is_handed_to_and_fro_by_kills() {
+    relay(
+        &super::on_s3(),
+        RELAY,
+        End::Killed,
+        Memory::Kept,
+        &Settings::default(),
+    );
+}
+
+#[test]
+fn a_replica_on_s3_is_handed_to_and_fro_with_levels() {
+    let levels = Settings::global(LEVELS);
+    relay(&super::on_s3(), RELAY, End::Stopped, Memory::Kept, &levels);
 }

@@ -7,8 +7,7 @@ use crate::support::rig::{Program, Rig, Settings};
 
 /// Lets Litestream replicate a database that is written to until there are files of levels 0, 1, 2 and 9, and
 /// compares what both programs restore: the newest state with the database, every TXID with each other.
-fn is_restored_alike(writer: Program, page_size: u32) {
-    let rig = Rig::new();
+fn is_restored_alike(rig: &Rig, writer: Program, page_size: u32) {
     let mut session = Session::open(&rig.db());
     session.sql(&format!("PRAGMA page_size = {page_size}"));
     session.sql("PRAGMA journal_mode = wal");
@@ -47,20 +46,25 @@ fn is_restored_alike(writer: Program, page_size: u32) {
 
 #[test]
 fn files_of_litestream_0_5_17_are_restored_alike() {
-    is_restored_alike(Program::Litestream17, 4096);
+    is_restored_alike(&Rig::new(), Program::Litestream17, 4096);
 }
 
 #[test]
 fn files_of_litestream_0_5_15_are_restored_alike() {
-    is_restored_alike(Program::Litestream15, 4096);
+    is_restored_alike(&Rig::new(), Program::Litestream15, 4096);
 }
 
 #[test]
 fn files_of_litestream_with_small_pages_are_restored_alike() {
-    is_restored_alike(Program::Litestream17, 512);
+    is_restored_alike(&Rig::new(), Program::Litestream17, 512);
 }
 
 #[test]
 fn files_of_litestream_with_large_pages_are_restored_alike() {
-    is_restored_alike(Program::Litestream17, 65536);
+    is_restored_alike(&Rig::new(), Program::Litestream17, 65536);
+}
+
+#[test]
+fn files_of_litestream_on_s3_are_restored_alike() {
+    is_restored_alike(&super::on_s3(), Program::Litestream17, 4096);
 }

@@ -12,6 +12,9 @@ pub(crate) enum Place {
     S3(OnS3),
 }
 
+/// What Litestream makes of a URL without a path, and so do we.
+const TOP: &str = ".";
+
 /// A path in the bucket of a server.
 #[derive(Clone)]
 pub(crate) struct OnS3 {
@@ -32,6 +35,11 @@ impl Place {
             server: server.clone(),
             virtual_host: false,
         })
+    }
+
+    /// The bucket itself, without a path in it.
+    pub(crate) fn at_the_top_of(server: &S3Server) -> Place {
+        Place::on(server).changed(|place| place.path = TOP.to_string())
     }
 
     /// The same, with the programs going through this proxy.
@@ -68,9 +76,8 @@ impl Place {
         match self {
             Place::Directory(path) => format!("file://{}", path.display()),
             Place::S3(place) => format!(
-                "s3://{}/{}?endpoint={}&region={}&forcePathStyle={}",
-                place.server.bucket(),
-                place.path,
+                "{}?endpoint={}&region={}&forcePathStyle={}",
+                place.short_url(),
                 place.endpoint,
                 place.server.region(),
                 !place.virtual_host
@@ -83,10 +90,12 @@ impl Place {
         match self {
             Place::Directory(path) => format!("type: file, path: \"{}\"", path.display()),
             Place::S3(place) => format!(
-                "type: s3, bucket: {}, path: {}, endpoint: \"{}\", region: {}, access-key-id: {}, \
-                 secret-access-key: {}, force-path-style: {}",
-                place.server.bucket(),
-                place.path,
+                "{}, endpoint: \"{}\", region: {}, access-key-id: {}, secret-access-key: {}, \
+                 force-path-style: {}",
+                match place.path.as_str() {
+                    TOP => format!("url: \"{}\"", place.short_url()),
+                    path => format!("type: s3, bucket: {}, path: {path}", place.server.bucket()),
+                },
                 place.endpoint,
                 place.server.region(),
                 place.server.access_key_id(),
@@ -205,6 +214,15 @@ impl OnS3 {
     /// The path in the bucket.
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Bucket and path as a URL.
+    fn short_url(&self) -> String {
+        let bucket = self.server.bucket();
+        match self.path.as_str() {
+            TOP => format!("s3://{bucket}"),
+            path => format!("s3://{bucket}/{path}"),
+        }
     }
 
     /// The key of a file; without a name, what the keys of its level begin with.

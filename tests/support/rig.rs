@@ -280,17 +280,27 @@ impl Rig {
         program: Program,
         txid: Option<u64>,
     ) -> Result<PathBuf, String> {
+        let txid = txid.map(|txid| format!("{txid:016x}"));
+        let arguments: Vec<&str> = txid.iter().flat_map(|txid| ["-txid", txid]).collect();
+        self.restore_from(&self.place, program, &arguments)
+    }
+
+    /// Restores from `place` with `program`, which is also given these arguments. Gives where it is.
+    #[track_caller]
+    pub(crate) fn restore_from(
+        &self,
+        place: &Place,
+        program: Program,
+        arguments: &[&str],
+    ) -> Result<PathBuf, String> {
         let output = self.path(&format!(
             "restored-{:x}.db",
             walbrook::sys::random::unique()
         ));
         let mut command = program.command();
         command.arg("restore").arg("-o").arg(&output);
-        if let Some(txid) = txid {
-            command.args(["-txid", &format!("{txid:016x}")]);
-        }
-        command.envs(self.place.environment());
-        output_of(command.arg(self.url()))?;
+        command.args(arguments).envs(place.environment());
+        output_of(command.arg(place.url()))?;
         Ok(output)
     }
 
