@@ -1,5 +1,6 @@
 //! One database, its replica, and the programs that replicate and restore it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,6 +137,12 @@ impl Settings {
         }
         text
     }
+}
+
+/// The arguments of `restore` for the newest state, or that at `txid`.
+pub(crate) fn at_txid(txid: Option<u64>) -> Vec<String> {
+    let txid = txid.map(|txid| ["-txid".to_string(), format!("{txid:016x}")]);
+    txid.into_iter().flatten().collect()
 }
 
 /// A directory with a database in it, and a place for the replica.
@@ -280,9 +287,7 @@ impl Rig {
         program: Program,
         txid: Option<u64>,
     ) -> Result<PathBuf, String> {
-        let txid = txid.map(|txid| format!("{txid:016x}"));
-        let arguments: Vec<&str> = txid.iter().flat_map(|txid| ["-txid", txid]).collect();
-        self.restore_from(&self.place, program, &arguments)
+        self.restore_from(&self.place, program, &at_txid(txid))
     }
 
     /// Restores from `place` with `program`, which is also given these arguments. Gives where it is.
@@ -291,7 +296,7 @@ impl Rig {
         &self,
         place: &Place,
         program: Program,
-        arguments: &[&str],
+        arguments: &[impl AsRef<OsStr>],
     ) -> Result<PathBuf, String> {
         let output = self.path(&format!(
             "restored-{:x}.db",

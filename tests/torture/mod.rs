@@ -2,11 +2,17 @@
 //! of every kind, and replicators and writers that are killed at any moment. Whatever is restored, from any TXID
 //! and at any time, has to be byte for byte a state that the database had.
 
+mod weather;
+
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use weather::Weather;
+
 use crate::support::chance::{Chance, seconds};
+use crate::support::place::Place;
 use crate::support::process::Process;
-use crate::support::rig::{Program, Rig, Settings, sum_of};
+use crate::support::rig::{Program, Rig, Settings, at_txid, sum_of};
 use crate::support::witness::{Witness, hex};
 
 /// How many processes write at once.
@@ -22,13 +28,28 @@ fn whatever_is_restored_is_a_state_the_database_had() {
     let mut chance = Chance::of_environment("torture");
     let end = Instant::now() + seconds("WALBROOK_TORTURE_SECONDS", 32);
     while Instant::now() < end {
-        Storm::new(&mut chance).rage();
+        Storm::new(&mut chance, None).rage();
+    }
+}
+
+/// The same with the replica on S3, over a link on which everything goes wrong, and a server that is killed too.
+#[test]
+fn whatever_is_restored_from_s3_is_a_state_the_database_had() {
+    let mut chance = Chance::of_environment("torture on S3");
+    let weather = Weather::new();
+    let end = Instant::now() + seconds("WALBROOK_TORTURE_SECONDS", 12);
+    while Instant::now() < end {
+        Storm::new(&mut chance, Some(&weather)).rage();
     }
 }
 
 /// One database, everybody who works on it, and what is left of it.
 struct Storm<'a> {
     chance: &'a mut Chance,
+    /// What happens on the way to the replica, and on its server.
+    weather: Option<&'a Weather>,
+    /// The replica, by another way.
+    shelter: Place,
     settings: Settings,
     /// Writers are killed too.
     violent: bool,
@@ -40,9 +61,20 @@ struct Storm<'a> {
     restored: usize,
 }
 
-impl Storm<'_> {
-    fn new(chance: &mut Chance) -> Storm<'_> {
-        let rig = Rig::new();
+impl<'a> Storm<'a> {
+    fn new(chance: &'a mut Chance, weather: Option<&'a Weather>) -> Storm<'a> {
+        let (rig, shelter) = match weather {
+            None => {
+                let rig = Rig::new();
+                let place = rig.place().clone();
+                (rig, place)
+            }
+            Some(weather) => {
+                let place = weather.new_place();
+                let outside = weather.on_the_way_to(&place);
+                (Rig::with_replica(outside), place)
+            }
+        };
         let pragmas = format!(
             "PRAGMA page_size = {}; PRAGMA auto_vacuum = {}",
             chance.of(&[512, 1024, 4096, 4096, 16384, 65536]),
@@ -66,6 +98,8 @@ impl Storm<'_> {
         eprintln!("round: {pragmas}; violent: {violent}; {settings:?}");
         Storm {
             chance,
+            weather,
+            shelter,
             settings,
             violent,
             replicator: None,
@@ -80,6 +114,9 @@ impl Storm<'_> {
         let end = Instant::now() + ROUND;
         while Instant::now() < end {
             self.repopulate();
+            if let Some(weather) = self.weather {
+                weather.change(self.chance);
+            }
             std::thread::sleep(self.chance.time(Duration::from_millis(1200)));
             match self.chance.below(12) {
                 0..4 => self.kill_replicator(),
@@ -112,6 +149,7 @@ impl Storm<'_> {
     }
 
     fn stop_replicator(&mut self) {
+        self.clear_up();
         if let Some(replicator) = self.replicator.take() {
             replicator.stop().well();
         }
@@ -133,8 +171,15 @@ impl Storm<'_> {
         self.witness.distrust();
     }
 
+    fn clear_up(&self) {
+        if let Some(weather) = self.weather {
+            weather.clear();
+        }
+    }
+
     /// Lets everybody finish, and looks whether everything is there.
     fn calm_down(mut self) {
+        self.clear_up();
         self.repopulate();
         for writer in self.writers.drain(..) {
             writer.stop().well();
@@ -146,7 +191,7 @@ impl Storm<'_> {
         }
         let last = self.witness.last();
         for (program, looks) in LAST_LOOKS {
-            let restored = self.rig.restore(program);
+            let restored = self.restored(program, None);
             assert_eq!(hex(sum_of(&restored)), last.1, "{program:?}");
             for _ in 0..looks {
                 self.look_at_any(program);
@@ -173,11 +218,16 @@ impl Storm<'_> {
         if self.rig.newest() == 0 {
             return;
         }
-        let restored = self.rig.restore_at(program, txid);
-        let restored =
-            restored.unwrap_or_else(|error| panic!("{program:?} cannot restore {txid:?}: {error}"));
+        let restored = self.restored(program, txid);
         self.witness.recognise(&restored);
         std::fs::remove_file(restored).unwrap();
         self.restored += 1;
+    }
+
+    fn restored(&self, program: Program, txid: Option<u64>) -> PathBuf {
+        let restored = self
+            .rig
+            .restore_from(&self.shelter, program, &at_txid(txid));
+        restored.unwrap_or_else(|error| panic!("{program:?} cannot restore {txid:?}: {error}"))
     }
 }
