@@ -2,6 +2,7 @@
 
 mod clock;
 mod large_copy;
+mod offline;
 
 use std::sync::Arc;
 
