@@ -43,6 +43,11 @@ impl Speed {
         self.bytes_per_second = (self.bytes_per_second / 2.0).max(SLOWEST);
     }
 
+    /// How long `bytes` may take at the slowest.
+    pub(super) fn longest_for(bytes: u64) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / SLOWEST)
+    }
+
     /// How long `bytes` may take.
     pub(super) fn time_for(&self, bytes: u64) -> Duration {
         Duration::from_secs_f64(bytes as f64 / (self.bytes_per_second / MARGIN))

@@ -43,12 +43,10 @@ pub(super) struct Ask<'a> {
     pub(super) query: &'a [(&'static str, &'a str)],
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: &'a [u8],
-    /// Whether asking twice does the same as asking once.
-    pub(super) repeatable: bool,
 }
 
 impl<'a> Ask<'a> {
-    /// Something about an object, or the bucket where `key` is empty, that can be asked again.
+    /// Something about an object, or the bucket where `key` is empty.
     pub(super) fn new(method: Method, key: &'a str) -> Ask<'a> {
         Ask {
             method,
@@ -56,7 +54,6 @@ impl<'a> Ask<'a> {
             query: &[],
             headers: Vec::new(),
             body: &[],
-            repeatable: true,
         }
     }
 }
@@ -123,59 +120,69 @@ impl Bucket {
     /// Sends a request, again if need be, and gives the answer if it is a success or one of `expected`.
     ///
     /// # Errors
-    /// All other answers, and none.
+    /// All other answers, those that S3 does not give, and none.
     pub(super) fn ask(
         &self,
         operation: &'static str,
         ask: &Ask<'_>,
         expected: &[u16],
     ) -> Result<Response, StorageError> {
-        let location = || self.location(ask.key);
         let connected = self.connected(operation)?;
         let request = request(&connected.target, ask);
-        let response = connected.exchange.exchange(&request).map_err(|error| {
-            match lasting(&error.source) {
-                Some(reason) => StorageError::Refused {
-                    operation,
-                    location: location(),
-                    reason,
-                },
-                None => StorageError::Unreachable {
-                    operation,
-                    location: location(),
-                    source: error.source,
-                    sent: error.sent,
-                },
-            }
-        })?;
-        if response.succeeded() || expected.contains(&response.status) {
-            return Ok(response);
-        }
         let changes = matches!(ask.method, Method::Put | Method::Post | Method::Delete);
-        let name = self.name();
-        Err(answer::refused(
+        let unreachable = |source, sent| StorageError::Unreachable {
             operation,
-            location(),
-            response,
-            name,
-            changes,
-        ))
+            location: self.location(ask.key),
+            source,
+            sent: sent && changes,
+        };
+        let tried = connected.exchange.try_until_answered(&request);
+        let tried = tried.map_err(|error| match lasting(&error.source) {
+            Some(reason) if !(error.sent && changes) => StorageError::Refused {
+                operation,
+                location: self.location(ask.key),
+                reason,
+            },
+            _ => unreachable(error.source, error.sent),
+        })?;
+        let response = tried.response;
+        let is_object =
+            !ask.key.is_empty() && !ask.query.iter().any(|(name, _)| *name == "uploads");
+        let has_etag = is_object && matches!(ask.method, Method::Get | Method::Head | Method::Put);
+        if response.succeeded() || expected.contains(&response.status) {
+            let is_s3 = !answer::is_web_page(&response)
+                && (!has_etag || !response.succeeded() || response.header("etag").is_some());
+            return match is_s3 {
+                true => Ok(response),
+                false => Err(unreachable(answer::not_s3(), true)),
+            };
+        }
+        let location = self.location(ask.key);
+        let name = self.name();
+        match answer::refused(operation, location, response, name, changes) {
+            // It may be there in spite of this, or come to be.
+            StorageError::Refused { reason, .. } if tried.earlier_may_count && changes => {
+                Err(unreachable(io::Error::other(reason), true))
+            }
+            error => Err(error),
+        }
     }
 
-    /// Sends a request whose answer is a document.
+    /// Sends a request whose answer is a document, with an element called `root` around everything.
     pub(super) fn ask_document<T>(
         &self,
         operation: &'static str,
         ask: &Ask<'_>,
+        root: &str,
         bytes_max: u64,
         read: impl FnOnce(roxmltree::Node<'_, '_>) -> Option<T>,
     ) -> Result<T, StorageError> {
         let response = self.ask(operation, ask, &[])?;
-        document(response, bytes_max, read).map_err(|source| StorageError::Unreachable {
+        document(response, root, bytes_max, read).map_err(|source| StorageError::Unreachable {
             operation,
             location: self.location(ask.key),
             source,
-            sent: true,
+            sent: !matches!(ask.method, Method::Get | Method::Head),
         })
     }
 
@@ -306,7 +313,7 @@ impl Bucket {
                 false,
             ));
         }
-        let region = document(response, ANSWER_BYTES_MAX, |root| {
+        let region = document(response, "LocationConstraint", ANSWER_BYTES_MAX, |root| {
             Some(root.text().unwrap_or_default().trim().to_owned())
         });
         let region = region.map_err(|source| StorageError::Unreachable {
@@ -347,14 +354,10 @@ fn request<'a>(target: &Target, ask: &Ask<'a>) -> Request<'a> {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned())),
     );
-    if target.accept_encoding {
-        headers.push(("accept-encoding", "identity".to_owned()));
-    }
     Request {
         method: ask.method,
         url,
         headers,
         body: ask.body,
-        repeatable: ask.repeatable,
     }
 }

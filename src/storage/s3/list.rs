@@ -1,5 +1,7 @@
 //! Listings, page by page.
 
+use std::io;
+
 use roxmltree::Node;
 
 use super::answer::{children, text};
@@ -8,6 +10,8 @@ use crate::storage::StorageError;
 use crate::storage::http::Method;
 use crate::units::Timestamp;
 
+/// What is around a page.
+const ROOT: &str = "ListBucketResult";
 /// A page of 1,000 objects takes half a megabyte; some servers give more of them at once.
 const PAGE_BYTES_MAX: u64 = 64 << 20;
 
@@ -20,6 +24,7 @@ pub(super) struct Object {
 }
 
 /// How a listing goes on.
+#[derive(Debug, Eq, PartialEq)]
 enum Next {
     /// With this token.
     Token(String),
@@ -27,6 +32,7 @@ enum Next {
     After(String),
 }
 
+#[derive(Debug)]
 struct Page {
     objects: Vec<Object>,
     next: Option<Next>,
@@ -41,6 +47,15 @@ pub(super) fn list(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, Storage
         objects.extend(page.objects);
         match page.next {
             None => break,
+            // Or it would never end.
+            again if again == next => {
+                return Err(StorageError::Unreachable {
+                    operation: "list",
+                    location: bucket.location(prefix),
+                    source: io::Error::other("the server gives the same page again and again"),
+                    sent: false,
+                });
+            }
             next_page => next = next_page,
         }
     }
@@ -72,13 +87,10 @@ fn page(
         query: &query,
         ..Ask::new(Method::Get, "")
     };
-    bucket.ask_document("list", &ask, PAGE_BYTES_MAX, read)
+    bucket.ask_document("list", &ask, ROOT, PAGE_BYTES_MAX, read)
 }
 
 fn read(root: Node<'_, '_>) -> Option<Page> {
-    if root.tag_name().name() != "ListBucketResult" {
-        return None;
-    }
     let objects: Vec<Object> = children(root, "Contents")
         .map(object)
         .collect::<Option<_>>()?;
@@ -87,8 +99,9 @@ fn read(root: Node<'_, '_>) -> Option<Page> {
             Some(token) => Some(Next::Token(token.to_owned())),
             None => {
                 let last = objects.last().map(|object| object.key.as_str());
-                let after = text(root, "NextMarker").or(last);
-                after.map(|key| Next::After(key.to_owned()))
+                // Without anything to go on from, a part would be taken for the whole.
+                let after = text(root, "NextMarker").or(last)?;
+                Some(Next::After(after.to_owned()))
             }
         },
         _ => None,
@@ -109,7 +122,7 @@ mod tests {
     use super::*;
 
     fn parse(document: &str) -> Option<Page> {
-        read(roxmltree::Document::parse(document).unwrap().root_element())
+        crate::storage::s3::answer::parse(document.as_bytes(), ROOT, read)
     }
 
     #[test]
@@ -135,5 +148,13 @@ mod tests {
         );
         assert!(matches!(page.unwrap().next, Some(Next::After(key)) if key == "k"));
         assert!(parse("<html/>").is_none());
+    }
+
+    #[test]
+    fn a_part_is_not_taken_for_the_whole() {
+        let page = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+        assert!(parse(page).is_none());
+        assert!(parse(&page.replace("true", "false")).is_some());
+        assert!(parse(&page[..page.len() - 5]).is_none());
     }
 }
