@@ -21,6 +21,8 @@ use super::{Exchange, HttpError, Method, Request, Response, proxy};
 
 /// For a service nearby.
 const NEAR: Duration = Duration::from_secs(2);
+/// However slow the link, an answer that has not come by then does not come.
+const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 /// How much of a body may wait in the kernel's buffer after it was sent. It can be four times as much, but not on a
 /// link as slow as is allowed for.
 const KERNEL_BUFFER_BYTES: u64 = 1 << 20;
@@ -114,7 +116,8 @@ impl Client {
             // TLS has as long again; a link of 600 ms takes four round trips for both.
             connect: self.patience / 2,
             send: self.patience + speed.time_for(bytes) + paced,
-            answer: self.patience + speed.time_for(bytes.min(KERNEL_BUFFER_BYTES)),
+            answer: LONGEST_ANSWER
+                .min(self.patience + speed.time_for(bytes.min(KERNEL_BUFFER_BYTES))),
             stall: self.patience,
         }
     }
@@ -200,7 +203,8 @@ impl Exchange for Client {
             }
             Err(error) => {
                 if matches!(error, ureq::Error::Timeout(_)) {
-                    self.learn(Speed::was_too_slow);
+                    let bytes = request.body.len() as u64;
+                    self.learn(|speed| speed.was_too_slow(bytes));
                 }
                 let connected = !before_connection(&error);
                 if !connected {

@@ -90,18 +90,8 @@ pub(super) fn not_s3() -> io::Error {
     )
 }
 
-/// Reads an answer that holds a document with an element called `root` around everything, and lets `read` take what
-/// it needs of it.
-pub(super) fn document<T>(
-    response: Response,
-    root: &str,
-    bytes_max: u64,
-    read: impl FnOnce(Node<'_, '_>) -> Option<T>,
-) -> io::Result<T> {
-    parse(&response.into_bytes(bytes_max)?, root, read).ok_or_else(not_s3)
-}
-
-/// The same for an answer that has been read.
+/// Reads an answer that is a document with an element called `root` around everything, and lets `read` take what it
+/// needs of it.
 pub(super) fn parse<T>(
     bytes: &[u8],
     root: &str,

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::answer::{self, ANSWER_BYTES_MAX, document};
+use super::answer::{self, ANSWER_BYTES_MAX};
 use super::credentials::{Credentials, CredentialsError, Environment, Sources};
 use super::provider::{self, Target};
 use super::settings::{Encryption, Settings};
@@ -16,6 +16,9 @@ use crate::units::Timestamp;
 
 /// Where AWS is asked for the region of a bucket.
 const AWS_FIRST_REGION: &str = "us-east-1";
+
+/// How often a document is asked for that breaks off.
+const DOCUMENT_ATTEMPTS: u32 = 4;
 
 /// A bucket on a server.
 pub(super) struct Bucket {
@@ -117,6 +120,14 @@ impl Bucket {
         format!("s3://{}/{key}{server}", self.settings.bucket)
     }
 
+    /// What a request is about: of the bucket itself, the replica in it.
+    fn location_of(&self, ask: &Ask<'_>) -> String {
+        self.location(match ask.key {
+            "" => &self.settings.path,
+            key => key,
+        })
+    }
+
     /// Sends a request, again if need be, and gives the answer if it is a success or one of `expected`.
     ///
     /// # Errors
@@ -132,7 +143,7 @@ impl Bucket {
         let changes = matches!(ask.method, Method::Put | Method::Post | Method::Delete);
         let unreachable = |source, sent| StorageError::Unreachable {
             operation,
-            location: self.location(ask.key),
+            location: self.location_of(ask),
             source,
             sent: sent && changes,
         };
@@ -140,7 +151,7 @@ impl Bucket {
         let tried = tried.map_err(|error| match lasting(&error.source) {
             Some(reason) if !(error.sent && changes) => StorageError::Refused {
                 operation,
-                location: self.location(ask.key),
+                location: self.location_of(ask),
                 reason,
             },
             _ => unreachable(error.source, error.sent),
@@ -157,7 +168,7 @@ impl Bucket {
                 false => Err(unreachable(answer::not_s3(), true)),
             };
         }
-        let location = self.location(ask.key);
+        let location = self.location_of(ask);
         let name = self.name();
         match answer::refused(operation, location, response, name, changes) {
             // It may be there in spite of this, or come to be.
@@ -175,15 +186,31 @@ impl Bucket {
         ask: &Ask<'_>,
         root: &str,
         bytes_max: u64,
-        read: impl FnOnce(roxmltree::Node<'_, '_>) -> Option<T>,
+        read: fn(roxmltree::Node<'_, '_>) -> Option<T>,
     ) -> Result<T, StorageError> {
-        let response = self.ask(operation, ask, &[])?;
-        document(response, root, bytes_max, read).map_err(|source| StorageError::Unreachable {
-            operation,
-            location: self.location(ask.key),
-            source,
-            sent: !matches!(ask.method, Method::Get | Method::Head),
-        })
+        let mut attempts = DOCUMENT_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let response = self.ask(operation, ask, &[])?;
+            let source = match response.into_bytes(bytes_max) {
+                Ok(bytes) => match answer::parse(&bytes, root, read) {
+                    Some(document) => return Ok(document),
+                    None => answer::not_s3(),
+                },
+                // The connection broke in the middle of it.
+                Err(error) if attempts > 0 => {
+                    log::debug!("{operation}: {error}; asking again");
+                    continue;
+                }
+                Err(error) => error,
+            };
+            return Err(StorageError::Unreachable {
+                operation,
+                location: self.location_of(ask),
+                source,
+                sent: !matches!(ask.method, Method::Get | Method::Head),
+            });
+        }
     }
 
     /// The header lines that every request for the content of an object has where the customer's key encrypts it.
@@ -313,8 +340,11 @@ impl Bucket {
                 false,
             ));
         }
-        let region = document(response, "LocationConstraint", ANSWER_BYTES_MAX, |root| {
-            Some(root.text().unwrap_or_default().trim().to_owned())
+        let region = response.into_bytes(ANSWER_BYTES_MAX).and_then(|bytes| {
+            let region = answer::parse(&bytes, "LocationConstraint", |root| {
+                Some(root.text().unwrap_or_default().trim().to_owned())
+            });
+            region.ok_or_else(answer::not_s3)
         });
         let region = region.map_err(|source| StorageError::Unreachable {
             operation,
