@@ -11,11 +11,14 @@ use crate::storage::http::{Response, is_passing};
 /// The most an answer can be that is not an object or a listing.
 pub(super) const ANSWER_BYTES_MAX: u64 = 256 << 10;
 
-/// A client that was slow for a moment; two writers at the same time; load being shed.
-const PASSING_CODES: [&str; 7] = [
+/// A client that was slow for a moment; a bit that changed on the way; two writers at the same time; load being shed.
+const PASSING_CODES: [&str; 10] = [
     "InternalError",
     "ServiceUnavailable",
     "RequestTimeout",
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
     "ConditionalRequestConflict",
     "OperationAborted",
     "RequestCanceled",
@@ -90,16 +93,15 @@ pub(super) fn not_s3() -> io::Error {
     )
 }
 
-/// Reads an answer that is a document with an element called `root` around everything, and lets `read` take what it
-/// needs of it.
-pub(super) fn parse<T>(
-    bytes: &[u8],
-    root: &str,
-    read: impl FnOnce(Node<'_, '_>) -> Option<T>,
-) -> Option<T> {
+/// Reads an answer that is a document, and lets `read` take what it needs of it.
+pub(super) fn parse<T>(bytes: &[u8], read: impl FnOnce(Node<'_, '_>) -> Option<T>) -> Option<T> {
     let document = Document::parse(std::str::from_utf8(bytes).ok()?).ok()?;
-    let element = document.root_element();
-    (element.tag_name().name() == root).then(|| read(element))?
+    read(document.root_element())
+}
+
+/// Goes on only with an element called `name`, whatever its namespace.
+pub(super) fn called(node: Node<'_, '_>, name: &str) -> Option<()> {
+    (node.tag_name().name() == name).then_some(())
 }
 
 /// The error for an answer that is no success. `bucket` is named in the advice; `sent` tells whether the request

@@ -17,8 +17,8 @@ use crate::units::Timestamp;
 /// Where AWS is asked for the region of a bucket.
 const AWS_FIRST_REGION: &str = "us-east-1";
 
-/// How often a document is asked for that breaks off.
-const DOCUMENT_ATTEMPTS: u32 = 4;
+/// How often something is asked for whose answer breaks off.
+const WHOLE_ATTEMPTS: u32 = 4;
 
 /// A bucket on a server.
 pub(super) struct Bucket {
@@ -58,6 +58,10 @@ impl<'a> Ask<'a> {
             headers: Vec::new(),
             body: &[],
         }
+    }
+
+    fn changes(&self) -> bool {
+        !matches!(self.method, Method::Get | Method::Head)
     }
 }
 
@@ -140,7 +144,7 @@ impl Bucket {
     ) -> Result<Response, StorageError> {
         let connected = self.connected(operation)?;
         let request = request(&connected.target, ask);
-        let changes = matches!(ask.method, Method::Put | Method::Post | Method::Delete);
+        let changes = ask.changes();
         let unreachable = |source, sent| StorageError::Unreachable {
             operation,
             location: self.location_of(ask),
@@ -179,37 +183,55 @@ impl Bucket {
         }
     }
 
-    /// Sends a request whose answer is a document, with an element called `root` around everything.
+    /// Sends a request and reads the whole answer, again if that breaks off: a success or one of `expected`.
+    pub(super) fn ask_whole(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        expected: &[u16],
+        bytes_max: u64,
+    ) -> Result<(u16, Vec<u8>), StorageError> {
+        for _ in 1..WHOLE_ATTEMPTS {
+            let response = self.ask(operation, ask, expected)?;
+            let status = response.status;
+            match response.into_bytes(bytes_max) {
+                Ok(bytes) => return Ok((status, bytes)),
+                Err(error) => log::debug!("{operation}: {error}; asking again"),
+            }
+        }
+        let response = self.ask(operation, ask, expected)?;
+        let status = response.status;
+        let bytes = response.into_bytes(bytes_max);
+        Ok((
+            status,
+            bytes.map_err(|source| self.unreadable(operation, ask, source))?,
+        ))
+    }
+
+    /// Sends a request whose answer is a document.
     pub(super) fn ask_document<T>(
         &self,
         operation: &'static str,
         ask: &Ask<'_>,
-        root: &str,
         bytes_max: u64,
-        read: fn(roxmltree::Node<'_, '_>) -> Option<T>,
+        read: impl FnOnce(roxmltree::Node<'_, '_>) -> Option<T>,
     ) -> Result<T, StorageError> {
-        let mut attempts = DOCUMENT_ATTEMPTS;
-        loop {
-            attempts -= 1;
-            let response = self.ask(operation, ask, &[])?;
-            let source = match response.into_bytes(bytes_max) {
-                Ok(bytes) => match answer::parse(&bytes, root, read) {
-                    Some(document) => return Ok(document),
-                    None => answer::not_s3(),
-                },
-                // The connection broke in the middle of it.
-                Err(error) if attempts > 0 => {
-                    log::debug!("{operation}: {error}; asking again");
-                    continue;
-                }
-                Err(error) => error,
-            };
-            return Err(StorageError::Unreachable {
-                operation,
-                location: self.location_of(ask),
-                source,
-                sent: !matches!(ask.method, Method::Get | Method::Head),
-            });
+        let (_, bytes) = self.ask_whole(operation, ask, &[], bytes_max)?;
+        answer::parse(&bytes, read).ok_or_else(|| self.unreadable(operation, ask, answer::not_s3()))
+    }
+
+    /// The error for a success that was not told in full, or not by S3.
+    pub(super) fn unreadable(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        source: io::Error,
+    ) -> StorageError {
+        StorageError::Unreachable {
+            operation,
+            location: self.location_of(ask),
+            source,
+            sent: ask.changes(),
         }
     }
 
@@ -234,6 +256,15 @@ impl Bucket {
             ),
             ("x-amz-server-side-encryption-customer-key-md5", digest),
         ]
+    }
+
+    /// The header line that lets the server notice a bit that changed on the way. TLS does that, and a signed digest
+    /// should, but not every server looks at that.
+    pub(super) fn digest(&self, body: &[u8]) -> Option<(&'static str, String)> {
+        use base64::Engine as _;
+        let base64 = &base64::engine::general_purpose::STANDARD;
+        let plain = self.target.scheme == "http";
+        plain.then(|| ("content-md5", base64.encode(md5::compute(body).0)))
     }
 
     /// The header lines of a new object.
@@ -341,7 +372,8 @@ impl Bucket {
             ));
         }
         let region = response.into_bytes(ANSWER_BYTES_MAX).and_then(|bytes| {
-            let region = answer::parse(&bytes, "LocationConstraint", |root| {
+            let region = answer::parse(&bytes, |root| {
+                answer::called(root, "LocationConstraint")?;
                 Some(root.text().unwrap_or_default().trim().to_owned())
             });
             region.ok_or_else(answer::not_s3)

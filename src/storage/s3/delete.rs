@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use roxmltree::Node;
 
-use super::answer::{self, children, text};
+use super::answer::{self, called, children, text};
 use super::bucket::{Ask, Bucket};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
@@ -60,7 +60,7 @@ fn delete_batch(bucket: &Bucket, keys: &[String]) -> Result<(), StorageError> {
         body: body.as_bytes(),
         ..Ask::new(Method::Post, "")
     };
-    let failed = bucket.ask_document("delete files in", &ask, ROOT, ANSWER_BYTES_MAX, failures)?;
+    let failed = bucket.ask_document("delete files in", &ask, ANSWER_BYTES_MAX, failures)?;
     let Some(Failure { key, code }) = failed.first() else {
         return Ok(());
     };
@@ -84,9 +84,6 @@ fn delete_batch(bucket: &Bucket, keys: &[String]) -> Result<(), StorageError> {
     })
 }
 
-/// What is around the answer to a batch.
-const ROOT: &str = "DeleteResult";
-
 /// One object that could not be deleted.
 #[derive(Debug, Eq, PartialEq)]
 struct Failure {
@@ -96,6 +93,7 @@ struct Failure {
 
 /// Those in the answer to a batch, but for objects that were gone already.
 fn failures(root: Node<'_, '_>) -> Option<Vec<Failure>> {
+    called(root, "DeleteResult")?;
     let failure = |node| Failure {
         key: text(node, "Key").unwrap_or_default().to_owned(),
         code: text(node, "Code").unwrap_or("no reason").to_owned(),

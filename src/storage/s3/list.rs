@@ -4,14 +4,12 @@ use std::io;
 
 use roxmltree::Node;
 
-use super::answer::{children, text};
+use super::answer::{called, children, text};
 use super::bucket::{Ask, Bucket};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
 use crate::units::Timestamp;
 
-/// What is around a page.
-const ROOT: &str = "ListBucketResult";
 /// A page of 1,000 objects takes half a megabyte; some servers give more of them at once.
 const PAGE_BYTES_MAX: u64 = 64 << 20;
 
@@ -87,10 +85,11 @@ fn page(
         query: &query,
         ..Ask::new(Method::Get, "")
     };
-    bucket.ask_document("list", &ask, ROOT, PAGE_BYTES_MAX, read)
+    bucket.ask_document("list", &ask, PAGE_BYTES_MAX, read)
 }
 
 fn read(root: Node<'_, '_>) -> Option<Page> {
+    called(root, "ListBucketResult")?;
     let objects: Vec<Object> = children(root, "Contents")
         .map(object)
         .collect::<Option<_>>()?;
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     fn parse(document: &str) -> Option<Page> {
-        crate::storage::s3::answer::parse(document.as_bytes(), ROOT, read)
+        crate::storage::s3::answer::parse(document.as_bytes(), read)
     }
 
     #[test]

@@ -11,20 +11,18 @@ use std::time::{Duration, Instant};
 
 use roxmltree::Node;
 
-use super::answer::{self, ANSWER_BYTES_MAX, Complaint, children, text};
+use super::answer::{self, ANSWER_BYTES_MAX, Complaint, called, children, text};
 use super::bucket::{Ask, Bucket};
 use super::keys;
 use super::put::{Object, Outcome};
 use crate::storage::StorageError;
-use crate::storage::http::{Method, Response};
+use crate::storage::http::Method;
 use crate::storage::memory::Reservation;
 use crate::units::Timestamp;
 
-/// What is around the answers to a beginning and a completion, and around a listing of unfinished uploads.
-const BEGUN: &str = "InitiateMultipartUploadResult";
+/// What is around the answer to a completion.
 const COMPLETED: &str = "CompleteMultipartUploadResult";
-const UNFINISHED: &str = "ListMultipartUploadsResult";
-/// A thousand of them take well over half a megabyte.
+/// A thousand unfinished uploads take well over half a megabyte.
 const LISTING_BYTES_MAX: u64 = 4 << 20;
 
 /// S3 allows no more.
@@ -142,12 +140,13 @@ impl<'scope, 'env> Parts<'scope, 'env> {
                 body: body.as_bytes(),
                 ..Ask::new(Method::Post, self.object.key)
             };
-            let answer = self.object.bucket.ask("write", &ask, refusals);
-            let outcome = answer.and_then(|response| match response.status {
+            let bucket = self.object.bucket;
+            let answer = bucket.ask_whole("write", &ask, refusals, ANSWER_BYTES_MAX);
+            let outcome = answer.and_then(|(status, bytes)| match status {
                 404 => Ok(Outcome::PartsGone),
                 412 => Ok(Outcome::NameTaken),
                 501 => Ok(Outcome::NoConditions),
-                _ => completed(self.object, response),
+                _ => completed(&bytes).map_err(|source| bucket.unreadable("write", &ask, source)),
             });
             if self.object.settled(outcome)? {
                 return Ok(());
@@ -175,7 +174,7 @@ impl<'scope, 'env> Parts<'scope, 'env> {
             // A second one only leaves one more to be cleaned up.
             ..Ask::new(Method::Post, key)
         };
-        let id = bucket.ask_document("write", &ask, BEGUN, ANSWER_BYTES_MAX, upload_id);
+        let id = bucket.ask_document("write", &ask, ANSWER_BYTES_MAX, upload_id);
         // One that the server began in spite of an error is in nobody's way.
         let id = id.map_err(harmless)?;
         self.begun = Some(id.clone());
@@ -204,14 +203,21 @@ fn send_part(
 ) -> Result<String, StorageError> {
     let number = number.to_string();
     let deadline = Instant::now() + PATIENCE;
+    let mut headers = object.bucket.customer_key();
+    headers.extend(object.bucket.digest(body));
     loop {
         let ask = Ask {
             query: &[("partNumber", number.as_str()), ("uploadId", id)],
-            headers: object.bucket.customer_key(),
+            headers: headers.clone(),
             body,
             ..Ask::new(Method::Put, object.key)
         };
-        match object.bucket.ask("write", &ask, &[]) {
+        match object.bucket.ask("write", &ask, &[404]) {
+            // Thrown away on the server, with all its parts: whoever wants it there begins anew.
+            Ok(response) if response.status == 404 => {
+                let gone = io::Error::other("the server has thrown away its parts");
+                return Err(harmless(object.bucket.unreadable("write", &ask, gone)));
+            }
             Ok(response) => {
                 return Ok(response.header("etag").unwrap_or_default().to_owned());
             }
@@ -228,36 +234,15 @@ fn send_part(
 }
 
 /// Reads the answer to a completion: long work may fail after the answer has begun, with an error in a success.
-fn completed(object: &Object<'_>, response: Response) -> Result<Outcome, StorageError> {
-    let unreachable = |source| StorageError::Unreachable {
-        operation: "write",
-        location: object.location(),
-        source,
-        sent: true,
-    };
-    let bytes = response.into_bytes(ANSWER_BYTES_MAX).map_err(unreachable)?;
-    if answer::parse(&bytes, COMPLETED, |_| Some(())).is_some() {
+fn completed(answer: &[u8]) -> io::Result<Outcome> {
+    if answer::parse(answer, |root| called(root, COMPLETED)).is_some() {
         return Ok(Outcome::Stored);
     }
-    match Complaint::parse(&bytes).code.as_str() {
-        "" => Err(unreachable(answer::not_s3())),
+    match Complaint::parse(answer).code.as_str() {
+        "" => Err(answer::not_s3()),
         "PreconditionFailed" => Ok(Outcome::NameTaken),
         "NoSuchUpload" => Ok(Outcome::PartsGone),
-        _ => {
-            let failed = Response {
-                status: 500,
-                headers: Vec::new(),
-                body: Box::new(io::Cursor::new(bytes)),
-            };
-            let bucket = object.bucket.name();
-            Err(answer::refused(
-                "write",
-                object.location(),
-                failed,
-                bucket,
-                true,
-            ))
-        }
+        code => Err(io::Error::other(format!("the server answers {code}"))),
     }
 }
 
@@ -271,7 +256,7 @@ fn clean_up(bucket: &Bucket, key: &str) {
         query: &query,
         ..Ask::new(Method::Get, "")
     };
-    let found = bucket.ask_document("list", &ask, UNFINISHED, LISTING_BYTES_MAX, unfinished);
+    let found = bucket.ask_document("list", &ask, LISTING_BYTES_MAX, unfinished);
     // Servers that cannot list them are left as they are.
     let now = bucket.now();
     for upload in found.unwrap_or_default() {
@@ -298,6 +283,7 @@ struct Unfinished {
 
 /// Those in a listing of them.
 fn unfinished(root: Node<'_, '_>) -> Option<Vec<Unfinished>> {
+    called(root, "ListMultipartUploadsResult")?;
     let upload = |node| {
         let begun = text(node, "Initiated").and_then(|time| Timestamp::parse(time.trim()).ok());
         Some(Unfinished {

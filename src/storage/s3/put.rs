@@ -211,6 +211,7 @@ impl Object<'_> {
                 None => &[],
             };
             headers.extend(condition);
+            headers.extend(self.bucket.digest(body));
             let ask = Ask {
                 headers,
                 body,
