@@ -15,7 +15,6 @@ pub(super) struct Recorder {
 pub(super) struct Asked {
     pub(super) line: String,
     pub(super) head: String,
-    pub(super) body: Vec<u8>,
 }
 
 impl Recorder {
@@ -95,5 +94,5 @@ fn receive(reader: &mut BufReader<&TcpStream>) -> Option<Asked> {
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
     let line = line.trim().to_owned();
-    Some(Asked { line, head, body })
+    Some(Asked { line, head })
 }
