@@ -56,6 +56,7 @@ fn the_smallest_configuration_takes_every_default() {
             max_upload_rate: None,
             upload_memory: 8 << 20,
             tls_min_time: None,
+            patience: Duration::from_secs(60),
         },
         databases: vec![database],
         exec: None,

@@ -4,6 +4,7 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::http::{Client, Counted, Distance, Exchange, Pace, Tls, Traffic, Trust};
 use super::memory::Memory;
@@ -12,6 +13,9 @@ use crate::units::Timestamp;
 
 /// One part of the least size there can be, and room for the small uploads of other databases.
 const UPLOAD_MEMORY: u64 = 8 << 20;
+
+/// How long a mobile link may be gone before a connection over it is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bounds that hold for all storages together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,6 +26,8 @@ pub struct Bounds {
     pub upload_memory: u64,
     /// Certificates are never checked against an earlier time than this; none is the time of the build.
     pub tls_min_time: Option<Timestamp>,
+    /// How long nothing may move, and how long a server may think about an answer, before a request is given up.
+    pub patience: Duration,
 }
 
 impl Default for Bounds {
@@ -30,6 +36,7 @@ impl Default for Bounds {
             max_upload_rate: None,
             upload_memory: UPLOAD_MEMORY,
             tls_min_time: None,
+            patience: PATIENCE,
         }
     }
 }
@@ -41,6 +48,7 @@ pub struct Network {
     traffic: Arc<Traffic>,
     pace: Option<Arc<Pace>>,
     tls_min_time: Option<Timestamp>,
+    patience: Duration,
     clients: Mutex<Vec<Known>>,
 }
 
@@ -59,6 +67,7 @@ impl Network {
             traffic: Arc::default(),
             pace: bounds.max_upload_rate.map(|rate| Arc::new(Pace::new(rate))),
             tls_min_time: bounds.tls_min_time,
+            patience: bounds.patience,
             clients: Mutex::default(),
         })
     }
@@ -89,7 +98,7 @@ impl Network {
             // A mistake in the configuration is told at the start.
             tls.config()?;
         }
-        let client = Client::new(Arc::new(tls), self.pace.clone(), distance)?;
+        let client = Client::new(Arc::new(tls), self.pace.clone(), distance, self.patience)?;
         let counted: Arc<dyn Exchange> = Arc::new(Counted::new(client, Arc::clone(&self.traffic)));
         clients.push(Known {
             trust: trust.clone(),

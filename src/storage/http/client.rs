@@ -2,14 +2,15 @@
 //!
 //! A request that stalls is given up, a slow one that moves is not: looking up, connecting and each single read and
 //! write have a fixed limit, sending a body and waiting for its answer one that grows with its size. The limit for
-//! the answer counts too, since the last megabytes of a body may still wait in the kernel when all is "sent".
+//! the answer counts too, since the last of a body may still wait in the kernel when all is "sent". A body that comes
+//! in so slowly that it is no use has stalled as well.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
-use ureq::{Agent, AsSendBody, Body, SendBody, Timeout};
+use ureq::{Agent, AsSendBody, Body, BodyReader, SendBody, Timeout};
 
 use super::connect::TlsConnector;
 use super::names::Names;
@@ -18,16 +19,13 @@ use super::speed::Speed;
 use super::tls::Tls;
 use super::{Exchange, HttpError, Method, Request, Response, proxy};
 
-/// Looking up a name.
-const RESOLVE: Duration = Duration::from_secs(20);
-/// Connecting, TLS included; a link of 600 ms takes four round trips for that.
-const CONNECT: Duration = Duration::from_secs(30);
-/// A single read or write that moves nothing.
-const STALL: Duration = Duration::from_secs(60);
-/// What a server may think about before it answers.
-const THINK: Duration = Duration::from_secs(60);
-/// How much of a body may wait in the kernel's buffer after it was sent.
-const KERNEL_BUFFER_BYTES: u64 = 4 << 20;
+/// For a service nearby.
+const NEAR: Duration = Duration::from_secs(2);
+/// However slow the link, an answer that has not come by then does not come.
+const LONGEST_ANSWER: Duration = Duration::from_secs(600);
+/// How much of a body may wait in the kernel's buffer after it was sent. It can be four times as much, but not on a
+/// link as slow as is allowed for.
+const KERNEL_BUFFER_BYTES: u64 = 1 << 20;
 
 /// Of each connection, either way.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -50,16 +48,23 @@ pub struct Client {
     agent: Agent,
     names: Names,
     distance: Distance,
+    patience: Duration,
     speed: Mutex<Speed>,
     pace: Option<Arc<Pace>>,
 }
 
 impl Client {
-    /// A client that trusts whom `tls` says and sends no faster than `pace`.
+    /// A client that trusts whom `tls` says, sends no faster than `pace`, and gives up when nothing has moved for
+    /// `patience`.
     ///
     /// # Errors
     /// When the environment names a proxy that cannot be used.
-    pub fn new(tls: Arc<Tls>, pace: Option<Arc<Pace>>, distance: Distance) -> io::Result<Client> {
+    pub fn new(
+        tls: Arc<Tls>,
+        pace: Option<Arc<Pace>>,
+        distance: Distance,
+        patience: Duration,
+    ) -> io::Result<Client> {
         let names = Names::default();
         let config = Agent::config_builder()
             .user_agent(concat!("walbrook/", env!("CARGO_PKG_VERSION")))
@@ -85,6 +90,7 @@ impl Client {
             agent: Agent::with_parts(config, connector, names.clone()),
             names,
             distance,
+            patience,
             speed: Mutex::default(),
             pace,
         })
@@ -92,12 +98,12 @@ impl Client {
 
     fn limits(&self, bytes: u64) -> Limits {
         if self.distance == Distance::Near {
-            let short = Duration::from_secs(2);
             return Limits {
-                connect: short,
-                send: short,
-                answer: short,
-                stall: short,
+                resolve: NEAR,
+                connect: NEAR,
+                send: NEAR,
+                answer: NEAR,
+                stall: NEAR,
             };
         }
         let speed = self.speed();
@@ -106,10 +112,13 @@ impl Client {
             .as_ref()
             .map_or(Duration::ZERO, |pace| pace.time_for(bytes));
         Limits {
-            connect: CONNECT,
-            send: STALL + speed.time_for(bytes) + paced,
-            answer: THINK + speed.time_for(bytes.min(KERNEL_BUFFER_BYTES)),
-            stall: STALL,
+            resolve: self.patience / 3,
+            // TLS has as long again; a link of 600 ms takes four round trips for both.
+            connect: self.patience / 2,
+            send: self.patience + speed.time_for(bytes) + paced,
+            answer: LONGEST_ANSWER
+                .min(self.patience + speed.time_for(bytes.min(KERNEL_BUFFER_BYTES))),
+            stall: self.patience,
         }
     }
 
@@ -163,7 +172,7 @@ impl Client {
         self.agent
             .configure_request(request)
             .proxy(proxy)
-            .timeout_resolve(Some(RESOLVE.min(limits.connect)))
+            .timeout_resolve(Some(limits.resolve))
             .timeout_connect(Some(limits.connect))
             .timeout_send_request(Some(limits.stall))
             .timeout_send_body(Some(limits.send))
@@ -190,11 +199,12 @@ impl Exchange for Client {
                     let bytes = request.body.len() as u64;
                     self.learn(|speed| speed.sent(bytes, started.elapsed()));
                 }
-                Ok(read_head(response))
+                Ok(read_head(response, limits))
             }
             Err(error) => {
                 if matches!(error, ureq::Error::Timeout(_)) {
-                    self.learn(Speed::was_too_slow);
+                    let bytes = request.body.len() as u64;
+                    self.learn(|speed| speed.was_too_slow(bytes));
                 }
                 let connected = !before_connection(&error);
                 if !connected {
@@ -210,6 +220,7 @@ impl Exchange for Client {
 }
 
 struct Limits {
+    resolve: Duration,
     connect: Duration,
     send: Duration,
     answer: Duration,
@@ -227,7 +238,38 @@ impl Read for Tracked<'_> {
     }
 }
 
-fn read_head(response: ureq::http::Response<Body>) -> Response {
+/// The body of an answer. What trickles in slower than anything is taken to be has stalled, though each read gets
+/// something; only the waiting counts, not what the reader does between.
+struct Incoming {
+    body: BodyReader<'static>,
+    limits: Limits,
+    waited: Duration,
+    allowed: Duration,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let started = Instant::now();
+        let count = self
+            .body
+            .read(out)
+            .map_err(|error| match error.downcast::<ureq::Error>() {
+                Ok(error) => explained(error, &self.limits),
+                Err(error) => error,
+            })?;
+        self.waited += started.elapsed();
+        self.allowed += Speed::longest_for(count as u64);
+        if self.waited > self.allowed {
+            return Err(explained(
+                ureq::Error::Timeout(Timeout::RecvBody),
+                &self.limits,
+            ));
+        }
+        Ok(count)
+    }
+}
+
+fn read_head(response: ureq::http::Response<Body>, limits: Limits) -> Response {
     let (head, body) = response.into_parts();
     let text =
         |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -238,7 +280,12 @@ fn read_head(response: ureq::http::Response<Body>) -> Response {
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect(),
-        body: Box::new(body.into_reader()),
+        body: Box::new(Incoming {
+            body: body.into_reader(),
+            waited: Duration::ZERO,
+            allowed: limits.stall,
+            limits,
+        }),
     }
 }
 
@@ -277,10 +324,11 @@ fn explained(error: ureq::Error, limits: &Limits) -> io::Error {
         ureq::Error::Timeout(which) => timed_out(match which {
             Timeout::Resolve => format!(
                 "no answer from the name servers within {} s",
-                RESOLVE.as_secs()
+                limits.resolve.as_secs()
             ),
             Timeout::Connect => format!("no connection within {} s", limits.connect.as_secs()),
             Timeout::SendBody => format!("not sent within {} s", limits.send.as_secs()),
+            Timeout::RecvBody => "what comes is too slow to be of use".to_owned(),
             Timeout::RecvResponse => format!("no answer within {} s", limits.answer.as_secs()),
             _ => format!(
                 "the connection has stalled for {} s",
@@ -293,7 +341,11 @@ fn explained(error: ureq::Error, limits: &Limits) -> io::Error {
         ureq::Error::ConnectProxyFailed(reason) => io::Error::other(format!(
             "the proxy of this machine's environment failed: {reason}"
         )),
-        ureq::Error::Other(source) => io::Error::other(source),
+        // Ours, with its kind.
+        ureq::Error::Other(source) => match source.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(source) => io::Error::other(source),
+        },
         other => io::Error::other(other),
     }
 }

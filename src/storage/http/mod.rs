@@ -21,7 +21,7 @@ use crate::units::Timestamp;
 pub use client::{Client, Distance};
 pub use count::{Counted, Counts, Traffic};
 pub use pace::Pace;
-pub use retry::{Retrying, is_passing};
+pub use retry::{Retrying, Tried, is_passing};
 pub use tls::{Tls, Trust};
 
 /// A method, of those that object storages know.
@@ -52,7 +52,7 @@ impl Method {
     }
 }
 
-/// One request.
+/// One request. All that storages ask for does the same when it is asked for twice, or a second one finds out.
 #[derive(Clone)]
 pub struct Request<'a> {
     /// What to do.
@@ -63,19 +63,16 @@ pub struct Request<'a> {
     pub headers: Vec<(&'static str, String)>,
     /// What is sent. Kept at hand whole, so that it can be sent again.
     pub body: &'a [u8],
-    /// Whether sending it twice does the same as sending it once.
-    pub repeatable: bool,
 }
 
 impl Request<'_> {
-    /// A repeatable request without headers and body.
+    /// A request without headers and body.
     pub fn new(method: Method, url: String) -> Request<'static> {
         Request {
             method,
             url,
             headers: Vec::new(),
             body: &[],
-            repeatable: true,
         }
     }
 

@@ -43,8 +43,26 @@ impl<E> Retrying<E> {
     }
 }
 
+/// An answer, and what is known of the attempts before it.
+pub struct Tried {
+    /// The answer to the last attempt.
+    pub response: Response,
+    /// Whether an earlier one may have been acted upon, or may yet be, whatever this answer says.
+    pub earlier_may_count: bool,
+}
+
 impl<E: Exchange> Exchange for Retrying<E> {
     fn exchange(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+        self.try_until_answered(request).map(|tried| tried.response)
+    }
+}
+
+impl<E: Exchange> Retrying<E> {
+    /// As [`Exchange::exchange`].
+    ///
+    /// # Errors
+    /// When no response came to any attempt.
+    pub fn try_until_answered(&self, request: &Request<'_>) -> Result<Tried, HttpError> {
         let mut maybe_sent = false;
         let mut pause = FIRST_PAUSE;
         for _ in 1..ATTEMPTS {
@@ -59,11 +77,11 @@ impl<E: Exchange> Exchange for Retrying<E> {
                 Err(error) if error.source.kind() == io::ErrorKind::InvalidData => {
                     return marked(result, maybe_sent);
                 }
-                Err(error) if request.repeatable || !error.sent => {
+                Err(error) => {
                     maybe_sent |= error.sent;
                     None
                 }
-                _ => return marked(result, maybe_sent),
+                Ok(_) => return marked(result, maybe_sent),
             };
             if asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
                 return marked(result, maybe_sent);
@@ -76,11 +94,17 @@ impl<E: Exchange> Exchange for Retrying<E> {
 }
 
 /// What this attempt came to, an earlier one perhaps still being on its way.
-fn marked(result: Result<Response, HttpError>, maybe_sent: bool) -> Result<Response, HttpError> {
-    result.map_err(|error| HttpError {
-        sent: error.sent || maybe_sent,
-        ..error
-    })
+fn marked(result: Result<Response, HttpError>, maybe_sent: bool) -> Result<Tried, HttpError> {
+    match result {
+        Ok(response) => Ok(Tried {
+            response,
+            earlier_may_count: maybe_sent,
+        }),
+        Err(error) => Err(HttpError {
+            sent: error.sent || maybe_sent,
+            ..error
+        }),
+    }
 }
 
 /// Whether a response with this status may be another one the next time.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Bytes per second before anything was seen: a poor mobile link.
 const FIRST_GUESS: f64 = 16.0 * 1024.0;
-/// Nothing is taken to be slower; half a minute for 8 KiB.
-const SLOWEST: f64 = 256.0;
+/// Nothing is taken to be slower; with the margin, half a minute for 8 KiB.
+const SLOWEST: f64 = 1024.0;
 /// The speed may drop to this part of what it was without an upload being given up.
 const MARGIN: f64 = 4.0;
 /// Smaller bodies measure the delay, not the speed.
@@ -38,9 +38,17 @@ impl Speed {
         }
     }
 
-    /// Takes note that what should have been time enough was not.
-    pub(super) fn was_too_slow(&mut self) {
-        self.bytes_per_second = (self.bytes_per_second / 2.0).max(SLOWEST);
+    /// Takes note that what should have been time enough for `bytes` was not. Small ones say nothing about the speed,
+    /// or requests that are never answered would give those after them ever more time.
+    pub(super) fn was_too_slow(&mut self, bytes: u64) {
+        if bytes >= MEASURABLE {
+            self.bytes_per_second = (self.bytes_per_second / 2.0).max(SLOWEST);
+        }
+    }
+
+    /// How long `bytes` may take at the slowest.
+    pub(super) fn longest_for(bytes: u64) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / (SLOWEST / MARGIN))
     }
 
     /// How long `bytes` may take.
@@ -70,8 +78,12 @@ mod tests {
         }
         assert!(speed.time_for(1 << 20).as_secs() < 6, "fast after a while");
         for _ in 0..100 {
-            speed.was_too_slow();
+            speed.was_too_slow(100);
         }
-        assert_eq!(speed.time_for(256).as_secs(), 4, "within bounds");
+        assert!(speed.time_for(1 << 20).as_secs() < 6, "nothing was sent");
+        for _ in 0..100 {
+            speed.was_too_slow(1 << 20);
+        }
+        assert_eq!(speed.time_for(1024).as_secs(), 4, "within bounds");
     }
 }

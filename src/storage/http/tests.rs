@@ -58,6 +58,7 @@ fn client_at(pace: Option<u64>, distance: Distance) -> Client {
         Arc::new(tls),
         pace.map(|rate| Arc::new(Pace::new(std::num::NonZeroU64::new(rate).unwrap()))),
         distance,
+        Duration::from_secs(60),
     )
     .unwrap()
 }
@@ -188,6 +189,39 @@ fn a_service_nearby_is_not_waited_for_long() {
 }
 
 #[test]
+fn a_body_that_trickles_in_is_given_up() {
+    let (url, _) = server(|mut stream| {
+        receive(&stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let near = client_at(None, Distance::Near);
+    let response = near.exchange(&Request::new(Method::Get, url)).unwrap();
+    let error = response.into_bytes(1 << 20).unwrap_err();
+    assert_eq!(error.to_string(), "what comes is too slow to be of use");
+}
+
+#[test]
+fn a_server_without_tls_is_asked_once() {
+    let (url, connections) = server(|stream| {
+        receive(&stream);
+        answer(&stream, "400 Bad Request", "", "plain HTTP, please");
+    });
+    let url = url.replace("http:", "https:");
+    let error = Retrying::without_pauses(client())
+        .exchange(&put(&url, b"1"))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("does not answer in TLS"),
+        "{error}"
+    );
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    assert!(!error.sent);
+}
+
+#[test]
 fn a_body_that_is_cut_short_is_an_error() {
     let (url, _) = server(|mut stream| {
         receive(&stream);
@@ -233,16 +267,13 @@ impl Exchange for Scripted {
 }
 
 /// What comes of a request when the attempts go like this, and how many are left over.
-fn tried(answers: &[Result<u16, bool>], repeatable: bool) -> (Result<u16, bool>, usize) {
+fn tried(answers: &[Result<u16, bool>]) -> (Result<u16, bool>, usize) {
     let script = Scripted {
         answers: std::sync::Mutex::new(answers.to_vec()),
         headers: Vec::new(),
     };
     let retrying = Retrying::without_pauses(script);
-    let request = Request {
-        repeatable,
-        ..Request::new(Method::Put, "http://x/".to_owned())
-    };
+    let request = Request::new(Method::Put, "http://x/".to_owned());
     let result = retrying.exchange(&request);
     let left = retrying.inner().answers.lock().unwrap().len();
     (
@@ -256,40 +287,21 @@ fn tried(answers: &[Result<u16, bool>], repeatable: bool) -> (Result<u16, bool>,
 #[test]
 fn what_may_pass_is_tried_again() {
     let (sent, unsent) = (Err(true), Err(false));
+    assert_eq!(tried(&[Ok(503), Ok(500), Ok(200), Ok(1)]), (Ok(200), 1));
+    assert_eq!(tried(&[Ok(404), Ok(200)]), (Ok(404), 1), "an answer");
+    assert_eq!(tried(&[sent, Ok(200)]), (Ok(200), 0));
     assert_eq!(
-        tried(&[Ok(503), Ok(500), Ok(200), Ok(1)], true),
-        (Ok(200), 1)
-    );
-    assert_eq!(tried(&[Ok(404), Ok(200)], true), (Ok(404), 1), "an answer");
-    assert_eq!(tried(&[sent, Ok(200)], true), (Ok(200), 0));
-    assert_eq!(
-        tried(&[sent, Ok(200)], false),
-        (Err(true), 1),
-        "once is enough"
-    );
-    assert_eq!(
-        tried(&[unsent, Ok(200)], false),
-        (Ok(200), 0),
-        "it never arrived"
-    );
-    assert_eq!(
-        tried(&[unsent, unsent, unsent, unsent, Ok(200)], true),
+        tried(&[unsent, unsent, unsent, unsent, Ok(200)]),
         (Err(false), 1),
         "not for ever"
     );
     assert_eq!(
-        tried(&[sent, unsent, unsent, unsent], true),
+        tried(&[sent, unsent, unsent, unsent]),
         (Err(true), 0),
         "the first may still arrive"
     );
-    assert_eq!(
-        tried(&[Ok(500), unsent, unsent, unsent], true),
-        (Err(true), 0)
-    );
-    assert_eq!(
-        tried(&[Ok(503), unsent, unsent, unsent], true),
-        (Err(false), 0)
-    );
+    assert_eq!(tried(&[Ok(500), unsent, unsent, unsent]), (Err(true), 0));
+    assert_eq!(tried(&[Ok(503), unsent, unsent, unsent]), (Err(false), 0));
 }
 
 #[test]

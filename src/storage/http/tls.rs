@@ -116,7 +116,9 @@ pub(super) fn explained(host: &str, error: &Error) -> io::Error {
             date(*not_after),
             date(*time)
         ),
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => format!(
             "the certificate of {host} is from nobody this machine trusts: install ca-certificates, or name the \
              server's own authority with `ca-file`"
         ),

@@ -11,9 +11,14 @@ use crate::storage::http::{Response, is_passing};
 /// The most an answer can be that is not an object or a listing.
 pub(super) const ANSWER_BYTES_MAX: u64 = 256 << 10;
 
-/// A client that was slow for a moment; two writers at the same time; load being shed.
-const PASSING_CODES: [&str; 5] = [
+/// A client that was slow for a moment; a bit that changed on the way; two writers at the same time; load being shed.
+const PASSING_CODES: [&str; 10] = [
+    "InternalError",
+    "ServiceUnavailable",
     "RequestTimeout",
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
     "ConditionalRequestConflict",
     "OperationAborted",
     "RequestCanceled",
@@ -72,22 +77,31 @@ pub(super) fn children<'a, 'd>(
         .filter(move |child| child.tag_name().name() == name)
 }
 
-/// Reads an answer that holds a document, and lets `read` take what it needs of it.
-pub(super) fn document<T>(
-    response: Response,
-    bytes_max: u64,
-    read: impl FnOnce(Node<'_, '_>) -> Option<T>,
-) -> io::Result<T> {
-    let unknown = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the server's answer is not what S3 answers",
-        )
-    };
-    let bytes = response.into_bytes(bytes_max)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| unknown())?;
-    let document = Document::parse(text).map_err(|_| unknown())?;
-    read(document.root_element()).ok_or_else(unknown)
+/// Whether an answer is a web page, which is never S3's: the login page of a hotel's network, the complaint of a
+/// proxy, a web server.
+pub(super) fn is_web_page(response: &Response) -> bool {
+    let kind = response.header("content-type").unwrap_or_default();
+    kind.to_ascii_lowercase().starts_with("text/html")
+}
+
+/// The error for an answer that S3 does not give.
+pub(super) fn not_s3() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the answer is not one of S3: either the endpoint is not, or something on the way answers in its place, \
+         such as the login page of a network",
+    )
+}
+
+/// Reads an answer that is a document, and lets `read` take what it needs of it.
+pub(super) fn parse<T>(bytes: &[u8], read: impl FnOnce(Node<'_, '_>) -> Option<T>) -> Option<T> {
+    let document = Document::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+    read(document.root_element())
+}
+
+/// Goes on only with an element called `name`, whatever its namespace.
+pub(super) fn called(node: Node<'_, '_>, name: &str) -> Option<()> {
+    (node.tag_name().name() == name).then_some(())
 }
 
 /// The error for an answer that is no success. `bucket` is named in the advice; `sent` tells whether the request
@@ -101,17 +115,31 @@ pub(super) fn refused(
 ) -> StorageError {
     let status = response.status;
     let region = response.header("x-amz-bucket-region").map(str::to_owned);
+    let is_page = is_web_page(&response);
+    let elsewhere = response.header("location").map(origin);
     // Without its body an answer still has its status.
     let body = response.into_bytes(ANSWER_BYTES_MAX).unwrap_or_default();
     let complaint = Complaint::parse(&body);
     let Complaint { code, message } = &complaint;
     let said = match (code.as_str(), message.as_str()) {
+        ("", _) if is_page => format!("a web page is answered, with status {status}"),
         ("", _) => format!("the server answers {status}"),
         (code, "") => format!("the server answers {status} {code}"),
         (code, message) => format!("the server answers {status} {code}: {message}"),
     };
-    let passing = is_passing(status) || PASSING_CODES.contains(&code.as_str());
-    if passing {
+    // Sent elsewhere in other words than S3's, as by networks that want one to log in; 511 is made for them.
+    if matches!(status, 301..=308 | 511) && code.is_empty() && region.is_none() {
+        let place = elsewhere.unwrap_or_else(|| "elsewhere".to_owned());
+        return StorageError::Unreachable {
+            operation,
+            location,
+            source: io::Error::other(format!(
+                "{said} and sends to {place}: is the endpoint right, and has this network a login page?"
+            )),
+            sent: changes,
+        };
+    }
+    if is_passing(status) || is_passing_code(code) {
         return StorageError::Unreachable {
             operation,
             location,
@@ -127,8 +155,18 @@ pub(super) fn refused(
     }
 }
 
+/// Scheme and host of a URL; the rest may hold secrets.
+fn origin(url: &str) -> String {
+    url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+}
+
+/// Whether the error with this code may be gone the next time.
+pub(super) fn is_passing_code(code: &str) -> bool {
+    PASSING_CODES.contains(&code)
+}
+
 /// What to do about it.
-fn advice(status: u16, code: &str, bucket: &str, region: Option<&str>) -> String {
+pub(super) fn advice(status: u16, code: &str, bucket: &str, region: Option<&str>) -> String {
     if let (301 | 307 | 400, Some(region)) = (status, region) {
         return format!("; the bucket is in another region: set `region: {region}`");
     }
@@ -156,7 +194,6 @@ fn advice(status: u16, code: &str, bucket: &str, region: Option<&str>) -> String
         (401 | 403, _) => format!(
             "; the key needs the rights to list, read, write and delete in the bucket {bucket}; nothing was changed"
         ),
-        (301 | 302 | 307 | 308, _) => "; is the endpoint right?".to_owned(),
         (411 | 501 | 405, _) => "; this server cannot do that: is it an S3 service?".to_owned(),
         _ => String::new(),
     }

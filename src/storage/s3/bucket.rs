@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::answer::{self, ANSWER_BYTES_MAX, document};
+use super::answer::{self, ANSWER_BYTES_MAX};
 use super::credentials::{Credentials, CredentialsError, Environment, Sources};
 use super::provider::{self, Target};
 use super::settings::{Encryption, Settings};
@@ -16,6 +16,9 @@ use crate::units::Timestamp;
 
 /// Where AWS is asked for the region of a bucket.
 const AWS_FIRST_REGION: &str = "us-east-1";
+
+/// How often something is asked for whose answer breaks off.
+const WHOLE_ATTEMPTS: u32 = 4;
 
 /// A bucket on a server.
 pub(super) struct Bucket {
@@ -43,12 +46,10 @@ pub(super) struct Ask<'a> {
     pub(super) query: &'a [(&'static str, &'a str)],
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: &'a [u8],
-    /// Whether asking twice does the same as asking once.
-    pub(super) repeatable: bool,
 }
 
 impl<'a> Ask<'a> {
-    /// Something about an object, or the bucket where `key` is empty, that can be asked again.
+    /// Something about an object, or the bucket where `key` is empty.
     pub(super) fn new(method: Method, key: &'a str) -> Ask<'a> {
         Ask {
             method,
@@ -56,8 +57,11 @@ impl<'a> Ask<'a> {
             query: &[],
             headers: Vec::new(),
             body: &[],
-            repeatable: true,
         }
+    }
+
+    fn changes(&self) -> bool {
+        !matches!(self.method, Method::Get | Method::Head)
     }
 }
 
@@ -120,45 +124,87 @@ impl Bucket {
         format!("s3://{}/{key}{server}", self.settings.bucket)
     }
 
+    /// What a request is about: of the bucket itself, the replica in it.
+    fn location_of(&self, ask: &Ask<'_>) -> String {
+        self.location(match ask.key {
+            "" => &self.settings.path,
+            key => key,
+        })
+    }
+
     /// Sends a request, again if need be, and gives the answer if it is a success or one of `expected`.
     ///
     /// # Errors
-    /// All other answers, and none.
+    /// All other answers, those that S3 does not give, and none.
     pub(super) fn ask(
         &self,
         operation: &'static str,
         ask: &Ask<'_>,
         expected: &[u16],
     ) -> Result<Response, StorageError> {
-        let location = || self.location(ask.key);
         let connected = self.connected(operation)?;
         let request = request(&connected.target, ask);
-        let response = connected.exchange.exchange(&request).map_err(|error| {
-            match lasting(&error.source) {
-                Some(reason) => StorageError::Refused {
-                    operation,
-                    location: location(),
-                    reason,
-                },
-                None => StorageError::Unreachable {
-                    operation,
-                    location: location(),
-                    source: error.source,
-                    sent: error.sent,
-                },
-            }
-        })?;
-        if response.succeeded() || expected.contains(&response.status) {
-            return Ok(response);
-        }
-        let changes = matches!(ask.method, Method::Put | Method::Post | Method::Delete);
-        let name = self.name();
-        Err(answer::refused(
+        let changes = ask.changes();
+        let unreachable = |source, sent| StorageError::Unreachable {
             operation,
-            location(),
-            response,
-            name,
-            changes,
+            location: self.location_of(ask),
+            source,
+            sent: sent && changes,
+        };
+        let tried = connected.exchange.try_until_answered(&request);
+        let tried = tried.map_err(|error| match lasting(&error.source) {
+            Some(reason) if !(error.sent && changes) => StorageError::Refused {
+                operation,
+                location: self.location_of(ask),
+                reason,
+            },
+            _ => unreachable(error.source, error.sent),
+        })?;
+        let response = tried.response;
+        let is_object =
+            !ask.key.is_empty() && !ask.query.iter().any(|(name, _)| *name == "uploads");
+        let has_etag = is_object && matches!(ask.method, Method::Get | Method::Head | Method::Put);
+        if response.succeeded() || expected.contains(&response.status) {
+            let is_s3 = !answer::is_web_page(&response)
+                && (!has_etag || !response.succeeded() || response.header("etag").is_some());
+            return match is_s3 {
+                true => Ok(response),
+                false => Err(unreachable(answer::not_s3(), true)),
+            };
+        }
+        let location = self.location_of(ask);
+        let name = self.name();
+        match answer::refused(operation, location, response, name, changes) {
+            // It may be there in spite of this, or come to be.
+            StorageError::Refused { reason, .. } if tried.earlier_may_count && changes => {
+                Err(unreachable(io::Error::other(reason), true))
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Sends a request and reads the whole answer, again if that breaks off: a success or one of `expected`.
+    pub(super) fn ask_whole(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        expected: &[u16],
+        bytes_max: u64,
+    ) -> Result<(u16, Vec<u8>), StorageError> {
+        for _ in 1..WHOLE_ATTEMPTS {
+            let response = self.ask(operation, ask, expected)?;
+            let status = response.status;
+            match response.into_bytes(bytes_max) {
+                Ok(bytes) => return Ok((status, bytes)),
+                Err(error) => log::debug!("{operation}: {error}; asking again"),
+            }
+        }
+        let response = self.ask(operation, ask, expected)?;
+        let status = response.status;
+        let bytes = response.into_bytes(bytes_max);
+        Ok((
+            status,
+            bytes.map_err(|source| self.unreadable(operation, ask, source))?,
         ))
     }
 
@@ -170,13 +216,23 @@ impl Bucket {
         bytes_max: u64,
         read: impl FnOnce(roxmltree::Node<'_, '_>) -> Option<T>,
     ) -> Result<T, StorageError> {
-        let response = self.ask(operation, ask, &[])?;
-        document(response, bytes_max, read).map_err(|source| StorageError::Unreachable {
+        let (_, bytes) = self.ask_whole(operation, ask, &[], bytes_max)?;
+        answer::parse(&bytes, read).ok_or_else(|| self.unreadable(operation, ask, answer::not_s3()))
+    }
+
+    /// The error for a success that was not told in full, or not by S3.
+    pub(super) fn unreadable(
+        &self,
+        operation: &'static str,
+        ask: &Ask<'_>,
+        source: io::Error,
+    ) -> StorageError {
+        StorageError::Unreachable {
             operation,
-            location: self.location(ask.key),
+            location: self.location_of(ask),
             source,
-            sent: true,
-        })
+            sent: ask.changes(),
+        }
     }
 
     /// The header lines that every request for the content of an object has where the customer's key encrypts it.
@@ -200,6 +256,15 @@ impl Bucket {
             ),
             ("x-amz-server-side-encryption-customer-key-md5", digest),
         ]
+    }
+
+    /// The header line that lets the server notice a bit that changed on the way. TLS does that, and a signed digest
+    /// should, but not every server looks at that.
+    pub(super) fn digest(&self, body: &[u8]) -> Option<(&'static str, String)> {
+        use base64::Engine as _;
+        let base64 = &base64::engine::general_purpose::STANDARD;
+        let plain = self.target.scheme == "http";
+        plain.then(|| ("content-md5", base64.encode(md5::compute(body).0)))
     }
 
     /// The header lines of a new object.
@@ -306,8 +371,12 @@ impl Bucket {
                 false,
             ));
         }
-        let region = document(response, ANSWER_BYTES_MAX, |root| {
-            Some(root.text().unwrap_or_default().trim().to_owned())
+        let region = response.into_bytes(ANSWER_BYTES_MAX).and_then(|bytes| {
+            let region = answer::parse(&bytes, |root| {
+                answer::called(root, "LocationConstraint")?;
+                Some(root.text().unwrap_or_default().trim().to_owned())
+            });
+            region.ok_or_else(answer::not_s3)
         });
         let region = region.map_err(|source| StorageError::Unreachable {
             operation,
@@ -347,14 +416,10 @@ fn request<'a>(target: &Target, ask: &Ask<'a>) -> Request<'a> {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned())),
     );
-    if target.accept_encoding {
-        headers.push(("accept-encoding", "identity".to_owned()));
-    }
     Request {
         method: ask.method,
         url,
         headers,
         body: ask.body,
-        repeatable: ask.repeatable,
     }
 }

@@ -1,10 +1,13 @@
 //! Deleting objects, a thousand at a time where the server can.
 
+use std::io;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crc::{CRC_32_ISO_HDLC, Crc};
+use roxmltree::Node;
 
-use super::answer::{children, text};
+use super::answer::{self, called, children, text};
 use super::bucket::{Ask, Bucket};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
@@ -57,33 +60,45 @@ fn delete_batch(bucket: &Bucket, keys: &[String]) -> Result<(), StorageError> {
         body: body.as_bytes(),
         ..Ask::new(Method::Post, "")
     };
-    let errors = bucket.ask_document("delete files in", &ask, ANSWER_BYTES_MAX, |root| {
-        let error = |node| {
-            let code = text(node, "Code").unwrap_or("no reason given");
-            let gone = matches!(code, "NoSuchKey" | "NotFound");
-            (!gone).then(|| {
-                (
-                    text(node, "Key").unwrap_or_default().to_owned(),
-                    code.to_owned(),
-                )
-            })
-        };
-        Some(
-            children(root, "Error")
-                .filter_map(error)
-                .collect::<Vec<_>>(),
-        )
-    })?;
-    match errors.first() {
-        None => Ok(()),
-        Some((key, code)) => Err(StorageError::Refused {
+    let failed = bucket.ask_document("delete files in", &ask, ANSWER_BYTES_MAX, failures)?;
+    let Some(Failure { key, code }) = failed.first() else {
+        return Ok(());
+    };
+    let (location, many) = (bucket.location(key), keys.len());
+    let said = match failed.len() - 1 {
+        0 => format!("the server answers {code}"),
+        others => format!("the server answers {code}, and fails for {others} more of {many} files"),
+    };
+    Err(match answer::is_passing_code(code) {
+        true => StorageError::Unreachable {
             operation: "delete",
-            location: bucket.location(key),
-            reason: format!(
-                "{code} (and {} more of {} files)",
-                errors.len() - 1,
-                keys.len()
-            ),
-        }),
-    }
+            location,
+            source: io::Error::other(said),
+            sent: true,
+        },
+        false => StorageError::Refused {
+            operation: "delete",
+            location,
+            reason: said + &answer::advice(403, code, bucket.name(), None),
+        },
+    })
+}
+
+/// One object that could not be deleted.
+#[derive(Debug, Eq, PartialEq)]
+struct Failure {
+    key: String,
+    code: String,
+}
+
+/// Those in the answer to a batch, but for objects that were gone already.
+fn failures(root: Node<'_, '_>) -> Option<Vec<Failure>> {
+    called(root, "DeleteResult")?;
+    let failure = |node| Failure {
+        key: text(node, "Key").unwrap_or_default().to_owned(),
+        code: text(node, "Code").unwrap_or("no reason").to_owned(),
+    };
+    let failures = children(root, "Error").map(failure);
+    let there = |failure: &Failure| !matches!(failure.code.as_str(), "NoSuchKey" | "NotFound");
+    Some(failures.filter(there).collect())
 }

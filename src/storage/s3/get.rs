@@ -49,7 +49,8 @@ pub(super) fn read(
             Some(length) => Ok(Box::new(Exactly::new(Box::new(io::empty()), length))),
         };
     }
-    let open = Open::new(response).map_err(|source| unreachable(bucket, key, source))?;
+    let open = Open::new(response, expected.is_none());
+    let open = open.map_err(|source| unreachable(bucket, key, source))?;
     let mut reader = Download {
         bucket: Arc::clone(bucket),
         key: key.to_owned(),
@@ -65,6 +66,9 @@ pub(super) fn read(
         ByteRange::Last(count) => reader.end.saturating_sub(count),
         ByteRange::Exact { offset, .. } => offset,
     };
+    if reader.position > skipped {
+        return Err(unreachable(bucket, key, other_bytes()));
+    }
     reader
         .skip_to(skipped)
         .map_err(|source| unreachable(bucket, key, source))?;
@@ -102,7 +106,7 @@ fn get(
         headers,
         ..Ask::new(Method::Get, key)
     };
-    let response = bucket.ask("read", &ask, &[404, 416])?;
+    let response = bucket.ask("read", &ask, &[404, 412, 416])?;
     if response.status != 404 {
         return Ok(response);
     }
@@ -126,22 +130,20 @@ struct Open {
 }
 
 impl Open {
-    fn new(response: Response) -> io::Result<Open> {
-        let unknown = || {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the server does not tell what it sends",
-            )
-        };
+    /// `to_the_end` tells that the range ends where the object does, even if the server sends less of it at once.
+    fn new(response: Response, to_the_end: bool) -> io::Result<Open> {
         let number = |text: &str| text.trim().parse::<u64>().ok();
         let length = response.header("content-length").and_then(number);
         let (start, end) = match (response.status, response.header("content-range")) {
             // Of an empty object some servers give an empty range.
             (206, _) if length == Some(0) => (0, 0),
             // rclone calls a range a whole.
-            (_, Some(range)) => content_range(range).ok_or_else(unknown)?,
-            (206, None) => return Err(unknown()),
-            (_, None) => (0, length.ok_or_else(unknown)?),
+            (_, Some(range)) => match content_range(range).ok_or_else(other_bytes)? {
+                (start, _, Some(total)) if to_the_end => (start, total),
+                (start, end, _) => (start, end),
+            },
+            (206, None) => return Err(other_bytes()),
+            (_, None) => (0, length.ok_or_else(other_bytes)?),
         };
         Ok(Open {
             start,
@@ -152,12 +154,24 @@ impl Open {
     }
 }
 
-/// First byte and end of `bytes 2-5/10`.
-fn content_range(text: &str) -> Option<(u64, u64)> {
-    let (range, _total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+fn other_bytes() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the server sends other bytes than it was asked for, or does not tell which",
+    )
+}
+
+/// First byte and end of `bytes 2-5/10`, and the size of the whole where it is told.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last.checked_add(1)?))
+    let end = last.checked_add(1)?;
+    let total = match total {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    (first <= last && total.is_none_or(|total| end <= total)).then_some((first, end, total))
 }
 
 /// A download that goes on after it broke off.
@@ -198,14 +212,18 @@ impl Download {
     fn reopen(&self) -> io::Result<Box<dyn Read + Send>> {
         let range = format!("bytes={}-{}", self.position, self.end - 1);
         let etag = self.etag.as_deref();
-        let response = get(&self.bucket, &self.key, Some(range), etag);
-        let open = Open::new(response.map_err(io::Error::other)?)?;
-        // Without If-Match a server would give what took the object's place.
-        if open.etag != self.etag || open.start > self.position {
-            return Err(io::Error::other(format!(
-                "{} was replaced while it was read; read it again",
-                self.bucket.location(&self.key)
-            )));
+        let response = get(&self.bucket, &self.key, Some(range), etag).map_err(io::Error::other)?;
+        // A server that knows no If-Match gives what took the object's place, or says that it is shorter.
+        if matches!(response.status, 412 | 416) || response.header("etag") != etag {
+            return Err(io::Error::other(StorageError::Io {
+                operation: "read",
+                location: self.bucket.location(&self.key),
+                source: io::Error::other("it was replaced while it was read"),
+            }));
+        }
+        let open = Open::new(response, false)?;
+        if open.start > self.position {
+            return Err(other_bytes());
         }
         let mut body = open.body;
         let unwanted = self.position - open.start;
@@ -261,9 +279,17 @@ mod tests {
 
     #[test]
     fn ranges_are_read() {
-        assert_eq!(content_range("bytes 2-5/10"), Some((2, 6)));
-        assert_eq!(content_range("bytes 0-0/*"), Some((0, 1)));
-        for bad in ["", "bytes */10", "bytes 5-2/10", "2-5/10", "bytes -5/10"] {
+        assert_eq!(content_range("bytes 2-5/10"), Some((2, 6, Some(10))));
+        assert_eq!(content_range("bytes 0-0/*"), Some((0, 1, None)));
+        for bad in [
+            "",
+            "bytes */10",
+            "bytes 5-2/10",
+            "2-5/10",
+            "bytes -5/10",
+            "bytes 2-10/10",
+            "bytes 0-18446744073709551615/*",
+        ] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
     }

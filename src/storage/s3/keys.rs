@@ -24,6 +24,12 @@ pub(super) fn levels_prefix(path: &str) -> String {
     format!("{path}/000")
 }
 
+/// Whether the names below `path` are odd ones. Not every server keeps them as they are: some take the slash in front
+/// or the dot away, and then nothing is found where it was stored.
+pub(super) fn are_odd(path: &str) -> bool {
+    path.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// The file that the object `key` is; none if it is no LTX file.
 pub(super) fn parse(path: &str, key: &str) -> Option<FileName> {
     let (level, name) = key.strip_prefix(path)?.strip_prefix('/')?.split_once('/')?;
@@ -71,5 +77,15 @@ mod tests {
         }
         assert!(is_in_level("a/b", "a/b/0009/x"));
         assert!(!is_in_level("a/b", "a/b/0009x"));
+        for (path, odd) in [
+            ("", true),
+            (".", true),
+            ("a", false),
+            ("a//b", true),
+            ("/a", true),
+            ("a.b/c", false),
+        ] {
+            assert_eq!(are_odd(path), odd, "{path}");
+        }
     }
 }

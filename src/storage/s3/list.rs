@@ -1,8 +1,10 @@
 //! Listings, page by page.
 
+use std::io;
+
 use roxmltree::Node;
 
-use super::answer::{children, text};
+use super::answer::{called, children, text};
 use super::bucket::{Ask, Bucket};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
@@ -20,6 +22,7 @@ pub(super) struct Object {
 }
 
 /// How a listing goes on.
+#[derive(Debug, Eq, PartialEq)]
 enum Next {
     /// With this token.
     Token(String),
@@ -27,6 +30,7 @@ enum Next {
     After(String),
 }
 
+#[derive(Debug)]
 struct Page {
     objects: Vec<Object>,
     next: Option<Next>,
@@ -41,6 +45,15 @@ pub(super) fn list(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, Storage
         objects.extend(page.objects);
         match page.next {
             None => break,
+            // Or it would never end.
+            again if again == next => {
+                return Err(StorageError::Unreachable {
+                    operation: "list",
+                    location: bucket.location(prefix),
+                    source: io::Error::other("the server gives the same page again and again"),
+                    sent: false,
+                });
+            }
             next_page => next = next_page,
         }
     }
@@ -76,9 +89,7 @@ fn page(
 }
 
 fn read(root: Node<'_, '_>) -> Option<Page> {
-    if root.tag_name().name() != "ListBucketResult" {
-        return None;
-    }
+    called(root, "ListBucketResult")?;
     let objects: Vec<Object> = children(root, "Contents")
         .map(object)
         .collect::<Option<_>>()?;
@@ -87,8 +98,9 @@ fn read(root: Node<'_, '_>) -> Option<Page> {
             Some(token) => Some(Next::Token(token.to_owned())),
             None => {
                 let last = objects.last().map(|object| object.key.as_str());
-                let after = text(root, "NextMarker").or(last);
-                after.map(|key| Next::After(key.to_owned()))
+                // Without anything to go on from, a part would be taken for the whole.
+                let after = text(root, "NextMarker").or(last)?;
+                Some(Next::After(after.to_owned()))
             }
         },
         _ => None,
@@ -109,7 +121,7 @@ mod tests {
     use super::*;
 
     fn parse(document: &str) -> Option<Page> {
-        read(roxmltree::Document::parse(document).unwrap().root_element())
+        crate::storage::s3::answer::parse(document.as_bytes(), read)
     }
 
     #[test]
@@ -135,5 +147,13 @@ mod tests {
         );
         assert!(matches!(page.unwrap().next, Some(Next::After(key)) if key == "k"));
         assert!(parse("<html/>").is_none());
+    }
+
+    #[test]
+    fn a_part_is_not_taken_for_the_whole() {
+        let page = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+        assert!(parse(page).is_none());
+        assert!(parse(&page.replace("true", "false")).is_some());
+        assert!(parse(&page[..page.len() - 5]).is_none());
     }
 }

@@ -23,6 +23,7 @@ mod times;
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::bucket::Bucket;
 use self::put::{Conditions, Object, Writing};
@@ -34,12 +35,16 @@ pub use endpoint::Endpoint;
 pub use provider::UrlHost;
 pub use settings::{Encryption, Keys, PART_BYTES, PART_BYTES_MAX, PART_BYTES_MIN, Settings};
 
+const ADD_PATH: &str = "give the replica a path, as in s3://BUCKET/PATH";
+
 /// A replica in a bucket.
 pub struct S3Storage {
     bucket: Arc<Bucket>,
     memory: Arc<Memory>,
     writing: Writing,
     exclusive: bool,
+    /// Whether the server is known to keep the names of objects as they are.
+    keeps_names: AtomicBool,
 }
 
 impl S3Storage {
@@ -49,7 +54,9 @@ impl S3Storage {
     /// When they cannot be: an endpoint that is no URL, a file of certificates that cannot be read.
     pub fn open(settings: Settings, network: &Arc<Network>) -> io::Result<S3Storage> {
         let bucket = Bucket::new(settings, network)?;
+        let keeps_names = !keys::are_odd(&bucket.settings().path);
         Ok(S3Storage {
+            keeps_names: AtomicBool::new(keeps_names),
             writing: Writing::new(bucket.target().conditional_put),
             bucket: Arc::new(bucket),
             memory: Arc::clone(&network.memory),
@@ -68,6 +75,45 @@ impl S3Storage {
 
     fn path(&self) -> &str {
         &self.bucket.settings().path
+    }
+
+    /// The error, with advice if an odd name may be its cause.
+    fn blaming_name(&self, error: StorageError) -> StorageError {
+        match error {
+            StorageError::Refused {
+                operation,
+                location,
+                reason,
+            } if !self.keeps_names.load(Ordering::Relaxed) => StorageError::Refused {
+                operation,
+                location,
+                reason: format!(
+                    "{reason}; if it is this name that the server does not take, {ADD_PATH}"
+                ),
+            },
+            error => error,
+        }
+    }
+
+    /// Makes sure that what was stored as `key` is found again. It costs a request, once, for odd names.
+    fn check_name(&self, key: &str) -> Result<(), StorageError> {
+        if self.keeps_names.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let found = list::list(&self.bucket, key)?;
+        if !found.iter().any(|object| object.key == key) {
+            let _ = delete::delete(&self.bucket, &[key.to_owned()]);
+            return Err(StorageError::Refused {
+                operation: "write",
+                location: self.bucket.location(key),
+                reason: format!(
+                    "this server stores it under another name, without the empty part or the dot, where it would \
+                     not be found: {ADD_PATH}"
+                ),
+            });
+        }
+        self.keeps_names.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn list_prefix(&self, prefix: &str) -> Result<Vec<FileInfo>, StorageError> {
@@ -118,15 +164,19 @@ impl Storage for S3Storage {
         created: Timestamp,
         content: &dyn Content,
     ) -> Result<u64, StorageError> {
+        let key = &keys::key(self.path(), name);
         let object = Object {
             bucket: &self.bucket,
             writing: &self.writing,
-            key: &keys::key(self.path(), name),
+            key,
             created,
             upload: format!("{:016x}", content.id()),
             exclusive: self.exclusive,
         };
-        put::write(&object, &self.memory, content)
+        let size = put::write(&object, &self.memory, content);
+        let size = size.map_err(|error| self.blaming_name(error))?;
+        self.check_name(key)?;
+        Ok(size)
     }
 
     fn late_writes_replace(&self) -> bool {

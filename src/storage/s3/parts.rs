@@ -3,16 +3,27 @@
 //! are, when the next one begins.
 
 use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use super::answer::{ANSWER_BYTES_MAX, children, text};
+use roxmltree::Node;
+
+use super::answer::{self, ANSWER_BYTES_MAX, Complaint, called, children, text};
 use super::bucket::{Ask, Bucket};
-use super::put::{Object, Settled};
+use super::keys;
+use super::put::{Object, Outcome};
 use crate::storage::StorageError;
 use crate::storage::http::Method;
 use crate::storage::memory::Reservation;
 use crate::units::Timestamp;
+
+/// What is around the answer to a completion.
+const COMPLETED: &str = "CompleteMultipartUploadResult";
+/// A thousand unfinished uploads take well over half a megabyte.
+const LISTING_BYTES_MAX: u64 = 4 << 20;
 
 /// S3 allows no more.
 const PARTS_MAX: u32 = 10_000;
@@ -36,6 +47,8 @@ pub(super) struct Parts<'scope, 'env> {
     sending: VecDeque<ScopedJoinHandle<'scope, Result<String, StorageError>>>,
     /// The `ETag` of each part that has arrived, in order.
     etags: Vec<String>,
+    /// The others are in vain: none is tried again.
+    given_up: Arc<AtomicBool>,
 }
 
 impl<'scope, 'env> Parts<'scope, 'env> {
@@ -51,6 +64,7 @@ impl<'scope, 'env> Parts<'scope, 'env> {
             begun: None,
             sending: VecDeque::new(),
             etags: Vec::new(),
+            given_up: Arc::default(),
         }
     }
 
@@ -80,9 +94,9 @@ impl<'scope, 'env> Parts<'scope, 'env> {
                 reason: format!("it has more than {PARTS_MAX} parts; set a larger `part-size`"),
             });
         }
-        let object = self.object;
+        let (object, given_up) = (self.object, Arc::clone(&self.given_up));
         let send = move || {
-            let result = send_part(object, &id, number, &body);
+            let result = send_part(object, &id, number, &body, &given_up);
             drop((body, reservation));
             result
         };
@@ -115,35 +129,34 @@ impl<'scope, 'env> Parts<'scope, 'env> {
         }
         body += "</CompleteMultipartUpload>";
         loop {
+            let condition = self.object.condition();
+            let refusals: &[u16] = match condition {
+                Some(_) => &[404, 412, 501],
+                None => &[404],
+            };
             let ask = Ask {
                 query: &[("uploadId", id)],
-                headers: self.object.condition().into_iter().collect(),
+                headers: condition.into_iter().collect(),
                 body: body.as_bytes(),
                 ..Ask::new(Method::Post, self.object.key)
             };
-            let answer = self.object.bucket.ask("write", &ask, &[404, 412, 501]);
-            let answer = match answer {
-                // Long work may fail after the answer has begun, with an error in a success.
-                Ok(response) if response.succeeded() => {
-                    let bytes = response.into_bytes(ANSWER_BYTES_MAX).unwrap_or_default();
-                    completed(self.object, &bytes)
-                }
-                // Unknown by now: an attempt before this one may have put it together.
-                Ok(response) if response.status == 404 => Ok(crate::storage::http::Response {
-                    status: 412,
-                    ..response
-                }),
-                answer => answer,
-            };
-            match self.object.settled(answer)? {
-                Settled::Stored => return Ok(()),
-                Settled::ConditionsUnknown => {}
+            let bucket = self.object.bucket;
+            let answer = bucket.ask_whole("write", &ask, refusals, ANSWER_BYTES_MAX);
+            let outcome = answer.and_then(|(status, bytes)| match status {
+                404 => Ok(Outcome::PartsGone),
+                412 => Ok(Outcome::NameTaken),
+                501 => Ok(Outcome::NoConditions),
+                _ => completed(&bytes).map_err(|source| bucket.unreadable("write", &ask, source)),
+            });
+            if self.object.settled(outcome)? {
+                return Ok(());
             }
         }
     }
 
     /// Gives up. What was sent is thrown away on the server, if it can be told.
     pub(super) fn abort(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
         for thread in self.sending.drain(..) {
             let _ = thread.join();
         }
@@ -161,9 +174,9 @@ impl<'scope, 'env> Parts<'scope, 'env> {
             // A second one only leaves one more to be cleaned up.
             ..Ask::new(Method::Post, key)
         };
-        let id = bucket.ask_document("write", &ask, ANSWER_BYTES_MAX, |root| {
-            text(root, "UploadId").map(str::to_owned)
-        })?;
+        let id = bucket.ask_document("write", &ask, ANSWER_BYTES_MAX, upload_id);
+        // One that the server began in spite of an error is in nobody's way.
+        let id = id.map_err(harmless)?;
         self.begun = Some(id.clone());
         Ok(id)
     }
@@ -186,74 +199,50 @@ fn send_part(
     id: &str,
     number: u32,
     body: &[u8],
+    given_up: &AtomicBool,
 ) -> Result<String, StorageError> {
     let number = number.to_string();
     let deadline = Instant::now() + PATIENCE;
+    let mut headers = object.bucket.customer_key();
+    headers.extend(object.bucket.digest(body));
     loop {
         let ask = Ask {
             query: &[("partNumber", number.as_str()), ("uploadId", id)],
-            headers: object.bucket.customer_key(),
+            headers: headers.clone(),
             body,
             ..Ask::new(Method::Put, object.key)
         };
-        match object.bucket.ask("write", &ask, &[]) {
+        match object.bucket.ask("write", &ask, &[404]) {
+            // Thrown away on the server, with all its parts: whoever wants it there begins anew.
+            Ok(response) if response.status == 404 => {
+                let gone = io::Error::other("the server has thrown away its parts");
+                return Err(harmless(object.bucket.unreadable("write", &ask, gone)));
+            }
             Ok(response) => {
-                let etag = response.header("etag").map(str::to_owned);
-                return etag.ok_or_else(|| StorageError::Refused {
-                    operation: "write",
-                    location: object.location(),
-                    reason:
-                        "the server stores parts without an ETag, so they cannot be put together"
-                            .to_owned(),
-                });
+                return Ok(response.header("etag").unwrap_or_default().to_owned());
             }
-            // A part is not an object: what becomes of it late does no harm.
-            Err(StorageError::Unreachable {
-                operation,
-                location,
-                source,
-                ..
-            }) if Instant::now() >= deadline => {
-                return Err(StorageError::Unreachable {
-                    operation,
-                    location,
-                    source,
-                    sent: false,
-                });
-            }
-            Err(error @ StorageError::Unreachable { .. }) => {
+            Err(error @ StorageError::Unreachable { .. })
+                if Instant::now() < deadline && !given_up.load(Ordering::Relaxed) =>
+            {
                 log::debug!("part {number}: {error}; trying again");
                 thread::sleep(PAUSE);
             }
-            Err(error) => return Err(error),
+            // A part is not an object: what becomes of it late does no harm.
+            Err(error) => return Err(harmless(error)),
         }
     }
 }
 
-/// Reads the answer of a completion, which may be an error in spite of its status.
-fn completed(
-    object: &Object<'_>,
-    answer: &[u8],
-) -> Result<crate::storage::http::Response, StorageError> {
-    let response = |status, bytes: &[u8]| crate::storage::http::Response {
-        status,
-        headers: Vec::new(),
-        body: Box::new(std::io::Cursor::new(bytes.to_vec())),
-    };
-    let complaint = super::answer::Complaint::parse(answer);
-    match complaint.code.as_str() {
-        "" => Ok(response(200, answer)),
-        "PreconditionFailed" => Ok(response(412, answer)),
-        _ => {
-            let failed = response(500, answer);
-            Err(super::answer::refused(
-                "write",
-                object.location(),
-                failed,
-                object.bucket.name(),
-                true,
-            ))
-        }
+/// Reads the answer to a completion: long work may fail after the answer has begun, with an error in a success.
+fn completed(answer: &[u8]) -> io::Result<Outcome> {
+    if answer::parse(answer, |root| called(root, COMPLETED)).is_some() {
+        return Ok(Outcome::Stored);
+    }
+    match Complaint::parse(answer).code.as_str() {
+        "" => Err(answer::not_s3()),
+        "PreconditionFailed" => Ok(Outcome::NameTaken),
+        "NoSuchUpload" => Ok(Outcome::PartsGone),
+        code => Err(io::Error::other(format!("the server answers {code}"))),
     }
 }
 
@@ -267,32 +256,60 @@ fn clean_up(bucket: &Bucket, key: &str) {
         query: &query,
         ..Ask::new(Method::Get, "")
     };
-    let found = bucket.ask_document("list", &ask, ANSWER_BYTES_MAX, |root| {
-        let upload = |node| {
-            let begun = text(node, "Initiated").and_then(|time| Timestamp::parse(time.trim()).ok());
-            Some((
-                text(node, "Key")?.to_owned(),
-                text(node, "UploadId")?.to_owned(),
-                begun,
-            ))
-        };
-        Some(
-            children(root, "Upload")
-                .filter_map(upload)
-                .collect::<Vec<_>>(),
-        )
-    });
+    let found = bucket.ask_document("list", &ask, LISTING_BYTES_MAX, unfinished);
     // Servers that cannot list them are left as they are.
-    let found = found.unwrap_or_default();
-    let newest = found.iter().filter_map(|(_, _, begun)| *begun).max();
-    let now = bucket
-        .now()
-        .max(newest.unwrap_or(Timestamp::from_millis(0)));
-    for (theirs, id, begun) in found {
-        let old = begun.is_some_and(|begun| now.millis() - begun.millis() > DEAD_AFTER_MS);
-        if theirs == key || (old && super::keys::is_in_level(path, &theirs)) {
-            abort(bucket, &theirs, &id);
+    let now = bucket.now();
+    for upload in found.unwrap_or_default() {
+        let age = |begun: Timestamp| now.millis().saturating_sub(begun.millis());
+        let old = upload.begun.is_some_and(|begun| age(begun) > DEAD_AFTER_MS);
+        if upload.key == key || (old && keys::is_in_level(path, &upload.key)) {
+            abort(bucket, &upload.key, &upload.id);
         }
+    }
+}
+
+/// The name in the answer to a beginning.
+fn upload_id(root: Node<'_, '_>) -> Option<String> {
+    text(root, "UploadId").map(str::to_owned)
+}
+
+/// An upload that was begun and neither completed nor aborted.
+#[derive(Debug)]
+struct Unfinished {
+    key: String,
+    id: String,
+    begun: Option<Timestamp>,
+}
+
+/// Those in a listing of them.
+fn unfinished(root: Node<'_, '_>) -> Option<Vec<Unfinished>> {
+    called(root, "ListMultipartUploadsResult")?;
+    let upload = |node| {
+        let begun = text(node, "Initiated").and_then(|time| Timestamp::parse(time.trim()).ok());
+        Some(Unfinished {
+            key: text(node, "Key")?.to_owned(),
+            id: text(node, "UploadId")?.to_owned(),
+            begun,
+        })
+    };
+    Some(children(root, "Upload").filter_map(upload).collect())
+}
+
+/// An error of a step after which no object can appear, whatever becomes of the step.
+fn harmless(error: StorageError) -> StorageError {
+    match error {
+        StorageError::Unreachable {
+            operation,
+            location,
+            source,
+            ..
+        } => StorageError::Unreachable {
+            operation,
+            location,
+            source,
+            sent: false,
+        },
+        error => error,
     }
 }
 

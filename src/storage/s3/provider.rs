@@ -33,14 +33,8 @@ pub(super) struct Target {
     pub(super) concurrency: u32,
     /// Headers that every request carries, names in lower case.
     pub(super) headers: &'static [(&'static str, &'static str)],
-    /// Whether `Accept-Encoding` may be signed. Without it, it must not be among the signed headers.
-    pub(super) accept_encoding: bool,
     /// Whether a PUT with `If-None-Match` is worth a try. Even then it may be ignored, which a probe tells.
     pub(super) conditional_put: bool,
-    /// Whether 408 and `RequestCanceled` mean "too much at once", to be tried again later like 503.
-    pub(super) sheds_load_with_408: bool,
-    /// Who it is, for messages.
-    pub(super) provider: &'static str,
 }
 
 /// One row of the table.
@@ -56,9 +50,7 @@ struct Provider {
     concurrency: u32,
     content_md5: bool,
     batch_delete: bool,
-    accept_encoding: bool,
     conditional_put: bool,
-    sheds_load_with_408: bool,
     headers: &'static [(&'static str, &'static str)],
     /// Whether the bucket stays in front of the host where an `s3://` URL has it there, as in Litestream.
     host_style_urls: bool,
@@ -74,9 +66,7 @@ const USUAL: Provider = Provider {
     concurrency: 5,
     content_md5: true,
     batch_delete: true,
-    accept_encoding: true,
     conditional_put: true,
-    sheds_load_with_408: false,
     headers: &[],
     host_style_urls: false,
 };
@@ -130,9 +120,8 @@ const PROVIDERS: &[Provider] = &[
         name: "Tigris",
         hosts: &["fly.storage.tigris.dev", "t3.storage.dev"],
         region: "auto",
-        // The three are Litestream's. Without the header, another region may show an older state.
+        // Both are Litestream's. Without the header, another region may show an older state.
         content_md5: false,
-        sheds_load_with_408: true,
         headers: &[("x-tigris-consistent", "true")],
         ..USUAL
     },
@@ -151,8 +140,6 @@ const PROVIDERS: &[Provider] = &[
         hosts: &["storage.googleapis.com", "*.googleapis.com"],
         // Batches of deletions are documented since 2025, yet users still got 400 NotImplemented in 2026.
         batch_delete: false,
-        // Google's front end changes the header, which breaks the signature; Litestream's.
-        accept_encoding: false,
         ..USUAL
     },
     Provider {
@@ -206,10 +193,7 @@ pub(super) fn resolve(settings: &Settings) -> Result<Target, String> {
         part_size,
         concurrency: settings.concurrency.unwrap_or(provider.concurrency).max(1),
         headers: provider.headers,
-        accept_encoding: provider.accept_encoding,
         conditional_put: provider.conditional_put,
-        sheds_load_with_408: provider.sheds_load_with_408,
-        provider: provider.name,
     })
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 use super::bucket::{Ask, Bucket};
 use super::get;
 use super::parts::Parts;
-use crate::storage::http::{Method, Response};
+use crate::storage::http::Method;
 use crate::storage::memory::{Memory, Reservation};
 use crate::storage::{Content, StorageError};
 use crate::sys::random;
@@ -203,64 +203,70 @@ impl Object<'_> {
     }
 
     fn put(&self, body: &[u8]) -> Result<(), StorageError> {
-        let mut headers = self.headers();
-        headers.extend(self.condition());
-        let ask = Ask {
-            headers,
-            body,
-            ..Ask::new(Method::Put, self.key)
-        };
-        let answer = self.bucket.ask("write", &ask, &[412, 501]);
-        match self.settled(answer)? {
-            Settled::Stored => Ok(()),
-            Settled::ConditionsUnknown => self.put(body),
+        loop {
+            let mut headers = self.headers();
+            let condition = self.condition();
+            let refusals: &[u16] = match condition {
+                Some(_) => &[412, 501],
+                None => &[],
+            };
+            headers.extend(condition);
+            headers.extend(self.bucket.digest(body));
+            let ask = Ask {
+                headers,
+                body,
+                ..Ask::new(Method::Put, self.key)
+            };
+            let answer = self.bucket.ask("write", &ask, refusals);
+            let outcome = answer.map(|response| match response.status {
+                412 => Outcome::NameTaken,
+                501 => Outcome::NoConditions,
+                _ => Outcome::Stored,
+            });
+            if self.settled(outcome)? {
+                return Ok(());
+            }
         }
     }
 
-    /// What the answer to the request that makes the object appear came to.
+    /// What the request that makes the object appear came to: whether it is there, or has to be asked for once more.
     pub(super) fn settled(
         &self,
-        answer: Result<Response, StorageError>,
-    ) -> Result<Settled, StorageError> {
-        let response = answer.inspect_err(|error| {
+        outcome: Result<Outcome, StorageError>,
+    ) -> Result<bool, StorageError> {
+        let outcome = outcome.inspect_err(|error| {
             if error.outcome_unknown() {
-                let mut unsure = self.writing.unsure();
-                unsure
-                    .entry(self.key.to_owned())
-                    .or_default()
-                    .insert(self.upload.clone());
+                self.is_unsure();
             }
         })?;
-        match response.status {
-            412 => {
+        match outcome {
+            Outcome::Stored => {}
+            Outcome::NameTaken => {
                 self.writing.found(Conditions::Heeded);
-                self.taken()?;
+                self.holds_this("somebody else took the name, and gave it up again")?;
             }
-            501 if self.condition().is_some() => {
+            Outcome::PartsGone => self.holds_this("the server has thrown away its parts")?,
+            Outcome::NoConditions => {
                 log::debug!(
                     "{}: the server does not know conditional writes",
                     self.location()
                 );
                 self.writing.found(Conditions::Ignored);
-                return Ok(Settled::ConditionsUnknown);
+                return Ok(false);
             }
-            501 => {
-                let name = self.bucket.name();
-                return Err(super::answer::refused(
-                    "write",
-                    self.location(),
-                    response,
-                    name,
-                    true,
-                ));
-            }
-            _ => {}
         }
         let was_unsure = self.writing.unsure().remove(self.key).is_some();
         if was_unsure && self.exclusive && self.writing.conditions() == Conditions::Unknown {
             self.probe();
         }
-        Ok(Settled::Stored)
+        Ok(true)
+    }
+
+    /// Takes note that this content may have arrived, or may yet.
+    fn is_unsure(&self) {
+        let mut unsure = self.writing.unsure();
+        let uploads = unsure.entry(self.key.to_owned()).or_default();
+        uploads.insert(self.upload.clone());
     }
 
     /// The size of this content if it has arrived already, in an attempt whose outcome is not known.
@@ -268,15 +274,41 @@ impl Object<'_> {
         if !self.exclusive || !self.writing.unsure().contains_key(self.key) {
             return Ok(None);
         }
-        match self.taken() {
+        match self.found_there() {
             Ok(size) => Ok(Some(size)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Makes sure that the name holds this very content, after an answer that leaves it open. `otherwise` tells why
+    /// there may be nothing at all.
+    fn holds_this(&self, otherwise: &'static str) -> Result<(), StorageError> {
+        match self.found_there() {
+            Ok(_) => Ok(()),
+            Err(StorageError::NotFound { location }) => Err(StorageError::Unreachable {
+                operation: "write",
+                location,
+                source: io::Error::other(otherwise),
+                sent: false,
+            }),
+            Err(StorageError::Unreachable {
+                location, source, ..
+            }) => {
+                self.is_unsure();
+                Err(StorageError::Unreachable {
+                    operation: "write",
+                    location,
+                    source,
+                    sent: true,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The name is taken: by this content, which had arrived; by an earlier one of ours; or by somebody else.
-    fn taken(&self) -> Result<u64, StorageError> {
+    fn found_there(&self) -> Result<u64, StorageError> {
         let head = get::head(self.bucket, self.key)?;
         let theirs = head.header(UPLOAD).unwrap_or_default();
         let mut unsure = self.writing.unsure();
@@ -309,8 +341,10 @@ impl Object<'_> {
     fn probe(&self) {
         let key = format!("{}.probe-{:016x}", self.key, random::unique());
         let create = || {
+            let mut headers = self.bucket.new_object();
+            headers.push(("if-none-match", "*".to_owned()));
             let ask = Ask {
-                headers: vec![("if-none-match", "*".to_owned())],
+                headers,
                 body: b"walbrook asks whether this server heeds If-None-Match",
                 ..Ask::new(Method::Put, &key)
             };
@@ -332,10 +366,14 @@ impl Object<'_> {
     }
 }
 
-/// What came of the request that makes an object appear.
-pub(super) enum Settled {
+/// The answer to the request that makes an object appear.
+pub(super) enum Outcome {
     /// It is there.
     Stored,
-    /// The server does not know conditions; it has to be sent again without.
-    ConditionsUnknown,
+    /// The condition does not hold: an object was there, perhaps this one, from an attempt before.
+    NameTaken,
+    /// There is no such upload in parts: it was put together in an attempt before, or thrown away.
+    PartsGone,
+    /// The server does not know conditions; it has to be asked again without.
+    NoConditions,
 }

@@ -1,0 +1,45 @@
+//! Replicas at the top of a bucket, which get Litestream's odd names.
+
+use walbrook::storage::{Storage, StorageError};
+
+use super::{network, open, settings, store};
+use crate::conformance::{get, name, names};
+use crate::support::s3::{Kind, S3Server, Tls};
+
+/// What comes of writing to a replica with this path, and what is there then.
+fn written(server: &S3Server, path: &str) -> Result<(), StorageError> {
+    let storage = open(settings(server, path), &network());
+    let result = store(&storage, name(0, 1, 1), b"one").map(drop);
+    let kept = [format!("{path}/0000/0000000000000001-0000000000000001.ltx")];
+    let objects = server.objects("").into_iter().map(|(key, _)| key);
+    let files: Vec<String> = objects.filter(|key| !key.ends_with('/')).collect();
+    match &result {
+        Ok(()) => {
+            assert_eq!(files, kept);
+            assert_eq!(names(&storage, 0), [name(0, 1, 1)]);
+            assert_eq!(storage.list_all().unwrap().len(), 1);
+            assert_eq!(get(&storage, name(0, 1, 1)), b"one");
+            storage.delete_all().unwrap();
+        }
+        Err(_) => assert_eq!(files, [""; 0]),
+    }
+    result
+}
+
+#[test]
+fn what_would_not_be_found_again_is_refused_with_advice() {
+    for kind in [Kind::SeaweedFs, Kind::JuiceFs, Kind::Rclone] {
+        let server = S3Server::start(kind, Tls::Off);
+        for path in ["", "."] {
+            match written(&server, path) {
+                Ok(()) => println!("{kind:?} keeps the names below {path:?}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    println!("{kind:?} {path:?}: {text}");
+                    assert!(matches!(error, StorageError::Refused { .. }), "{error:?}");
+                    assert!(text.contains("give the replica a path"), "{text}");
+                }
+            }
+        }
+    }
+}
