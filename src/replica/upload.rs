@@ -19,8 +19,8 @@ const REPORT_PAGES: u32 = 256;
 
 /// An upload of so many bytes is made from a frozen state, since it may take hours on a slow link.
 const FROZEN_FROM_BYTES: u64 = 8 << 20;
-/// But not while so many pages are in the WAL only, which would all have to be kept aside.
-const FROZEN_IN_WAL_MAX: usize = 4096;
+/// But not while more than this is in the WAL only, all of which would have to be kept aside.
+const FROZEN_IN_WAL_BYTES_MAX: u64 = 64 << 20;
 /// So many pages that a later file holds once more may be kept aside for it.
 const AGAIN_MAX: u64 = 8;
 
@@ -195,8 +195,10 @@ impl Upload {
         let Some(Source::View(view)) = &*source else {
             return Ok(());
         };
-        let bytes = u64::from(view.pages().0) * u64::from(view.page_size().bytes());
-        if bytes >= FROZEN_FROM_BYTES && view.pages_in_wal().count() <= FROZEN_IN_WAL_MAX {
+        let page = u64::from(view.page_size().bytes());
+        let bytes = u64::from(view.pages().0) * page;
+        let in_wal = view.pages_in_wal().count() as u64 * page;
+        if bytes >= FROZEN_FROM_BYTES && in_wal <= FROZEN_IN_WAL_BYTES_MAX {
             let frozen = Frozen::of(view, directory)?;
             *source = Some(Source::Frozen(frozen));
         }
