@@ -18,7 +18,6 @@ mod slow;
 mod trust;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub(crate) fn settings(server: &S3Server, path: &str) -> Settings {
         endpoint: Some(server.endpoint()),
         region: Some(server.region()),
         path_style: Some(true),
-        ca_file: server.ca_file().map(PathBuf::from),
+        ca_file: server.ca_file(),
         keys: Some(Keys {
             access_key_id: server.access_key_id(),
             secret_access_key: Secret::new(server.secret_access_key()),
