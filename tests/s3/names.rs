@@ -1,7 +1,9 @@
 //! Replicas at the top of a bucket, which get Litestream's odd names.
 
+use walbrook::storage::s3::Settings;
 use walbrook::storage::{Storage, StorageError};
 
+use super::recorder::Recorder;
 use super::{network, open, settings, store};
 use crate::conformance::{get, name, names};
 use crate::support::s3::{Kind, S3Server, Tls};
@@ -42,4 +44,34 @@ fn what_would_not_be_found_again_is_refused_with_advice() {
             }
         }
     }
+}
+
+#[test]
+fn names_that_are_kept_are_checked_once() {
+    let key = "/0000/0000000000000001-0000000000000001.ltx";
+    let page = format!(
+        "<ListBucketResult><Contents><Key>{key}</Key><Size>3</Size>\
+         <LastModified>2026-11-22T23:52:55Z</LastModified></Contents></ListBucketResult>"
+    );
+    let recorder = Recorder::new(move |_| (200, "ETag: \"e\"\r\n", page.clone()));
+    let server = S3Server::shared(Kind::SeaweedFs, Tls::Off);
+    let settings = Settings {
+        endpoint: Some(recorder.endpoint()),
+        ..settings(&server, "")
+    };
+    let storage = open(settings, &network());
+    for _ in 0..3 {
+        store(&storage, name(0, 1, 1), b"one").unwrap();
+    }
+    let heads = recorder.heads();
+    let methods: Vec<&str> = heads
+        .iter()
+        .map(|head| head.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(methods, ["PUT", "GET", "PUT", "PUT"]);
+    assert!(
+        heads[0].starts_with(&format!("PUT /{}/{key} ", server.bucket())),
+        "{}",
+        heads[0]
+    );
 }

@@ -1,7 +1,7 @@
 //! Servers that refuse: the error says what failed, where, and what to do, and never a secret.
 
 use walbrook::storage::s3::{Encryption, Keys, Settings};
-use walbrook::storage::{ByteRange, Storage, StorageError};
+use walbrook::storage::{Bounds, ByteRange, Storage, StorageError};
 use walbrook::units::{Level, Secret};
 
 use super::{Bench, open, store};
@@ -81,6 +81,28 @@ fn wrong_keys_are_told() {
         say(kind, settings(wrong_secret), &bench, &["secret-access-key"]);
         let wrong_id = keys("GKnobody".to_owned(), SECRETS[1], None);
         say(kind, settings(wrong_id), &bench, &["access-key-id"]);
+    }
+}
+
+/// A server need not read a body that it refuses.
+#[test]
+fn a_large_file_that_is_refused_is_no_broken_connection() {
+    for kind in Kind::all() {
+        for tls in kind.ways() {
+            let bench = Bench::with(kind, *tls, Bounds::default());
+            let right = bench.settings.keys.clone().unwrap();
+            let settings = Settings {
+                keys: keys(right.access_key_id, SECRETS[1], None),
+                endpoint: Some(bench.server.endpoint()),
+                ..bench.settings.clone()
+            };
+            let storage = open(settings, &bench.network);
+            let error = store(&storage, name(0, 1, 1), &vec![1; 5 << 20]).unwrap_err();
+            assert!(
+                matches!(error, StorageError::Refused { .. }),
+                "{kind:?} {tls:?}: {error:?}"
+            );
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpCon
 use ureq::{Agent, AsSendBody, Body, BodyReader, SendBody, Timeout};
 
 use super::connect::TlsConnector;
+use super::early::EarlyAnswers;
 use super::names::Names;
 use super::pace::{Pace, Paced};
 use super::speed::Speed;
@@ -84,7 +85,8 @@ impl Client {
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
-                .chain(TlsConnector::new(tls));
+                .chain(TlsConnector::new(tls))
+                .chain(EarlyAnswers);
         proxy::check()?;
         Ok(Client {
             agent: Agent::with_parts(config, connector, names.clone()),

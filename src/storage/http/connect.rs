@@ -1,7 +1,7 @@
 //! TLS over what the client has connected, with our own trust and our own idea of the time.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -11,6 +11,7 @@ use ureq::unversioned::transport::{
     TransportAdapter,
 };
 
+use super::early::is_closed;
 use super::tls::{Tls, explained};
 
 /// Wraps connections to `https` URLs in TLS; others pass.
@@ -90,7 +91,12 @@ impl Transport for TlsTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        let input = self.buffers.input_append_buf();
+        let amount = match self.stream.read(input) {
+            // It may be that something else could not be sent before.
+            Err(error) if is_closed(&error) => receive(&mut self.stream, input)?,
+            result => result?,
+        };
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -101,6 +107,25 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+/// Reads without sending anything.
+fn receive(
+    stream: &mut StreamOwned<ClientConnection, TransportAdapter>,
+    out: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match stream.conn.reader().read(out) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if stream.conn.read_tls(&mut stream.sock)? == 0 {
+                    return Ok(0);
+                }
+                let received = stream.conn.process_new_packets();
+                received.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod client;
 mod connect;
 mod count;
+mod early;
 mod names;
 mod pace;
 mod proxy;

@@ -162,6 +162,18 @@ fn an_error_says_whether_the_request_may_have_arrived() {
 }
 
 #[test]
+fn a_refusal_before_all_is_sent_is_heard() {
+    let (url, _) = server(|mut stream| {
+        let _ = stream.read_exact(&mut [0; 10_000]);
+        answer(&stream, "403 Forbidden", "Connection: close\r\n", "no");
+        thread::sleep(Duration::from_millis(100));
+        let _ = stream.shutdown(Shutdown::Both);
+    });
+    let response = client().exchange(&put(&url, &vec![0; 64 << 20])).unwrap();
+    assert_eq!(response.status, 403);
+}
+
+#[test]
 fn names_below_localhost_are_this_machine() {
     let (url, _) = server(|stream| {
         receive(&stream);

@@ -96,6 +96,32 @@ impl Bucket {
         })
     }
 
+    /// One whose requests `client` answers, with its target changed.
+    #[cfg(test)]
+    pub(super) fn answered_by(
+        client: Arc<dyn Exchange>,
+        settings: Settings,
+        change: impl FnOnce(&mut Target),
+    ) -> Bucket {
+        use super::settings::Keys;
+        use crate::storage::Bounds;
+        use crate::sys::clock::SystemClock;
+        use crate::units::Secret;
+        let settings = Settings {
+            region: Some("r".to_owned()),
+            keys: Some(Keys {
+                access_key_id: "id".to_owned(),
+                secret_access_key: Secret::new("secret".to_owned()),
+                session_token: None,
+            }),
+            ..settings
+        };
+        let network = Network::new(Bounds::default(), Arc::new(SystemClock));
+        let mut bucket = Bucket::new(settings, &network).expect("settings that hold together");
+        change(&mut bucket.target);
+        Bucket { client, ..bucket }
+    }
+
     /// Its name, for messages.
     pub(super) fn name(&self) -> &str {
         &self.settings.bucket

@@ -86,13 +86,13 @@ fn delete_batch(bucket: &Bucket, keys: &[String]) -> Result<(), StorageError> {
 
 /// One object that could not be deleted.
 #[derive(Debug, Eq, PartialEq)]
-struct Failure {
+pub(super) struct Failure {
     key: String,
     code: String,
 }
 
 /// Those in the answer to a batch, but for objects that were gone already.
-fn failures(root: Node<'_, '_>) -> Option<Vec<Failure>> {
+pub(super) fn failures(root: Node<'_, '_>) -> Option<Vec<Failure>> {
     called(root, "DeleteResult")?;
     let failure = |node| Failure {
         key: text(node, "Key").unwrap_or_default().to_owned(),
@@ -101,4 +101,60 @@ fn failures(root: Node<'_, '_>) -> Option<Vec<Failure>> {
     let failures = children(root, "Error").map(failure);
     let there = |failure: &Failure| !matches!(failure.code.as_str(), "NoSuchKey" | "NotFound");
     Some(failures.filter(there).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::storage::http::{Exchange, HttpError, Request, Response};
+    use crate::storage::s3::Settings;
+
+    /// Says that everything is gone, and keeps what it was asked.
+    #[derive(Default)]
+    struct Gone(Mutex<Vec<String>>);
+
+    impl Exchange for Gone {
+        fn exchange(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+            let line = format!("{} {}", request.method.name(), request.url);
+            self.0.lock().unwrap().push(line);
+            let body = match request.method {
+                Method::Post => "<DeleteResult/>",
+                _ => "",
+            };
+            Ok(Response {
+                status: 200,
+                headers: Vec::new(),
+                body: Box::new(body.as_bytes()),
+            })
+        }
+    }
+
+    #[test]
+    fn providers_without_batches_are_asked_one_by_one() {
+        let keys = ["p/a".to_owned(), "p/b".to_owned()];
+        for (endpoint, expected) in [
+            (
+                "https://storage.googleapis.com",
+                &[
+                    "DELETE https://storage.googleapis.com/bucket/p/a",
+                    "DELETE https://storage.googleapis.com/bucket/p/b",
+                ][..],
+            ),
+            (
+                "https://s3.example.org",
+                &["POST https://s3.example.org/bucket/?delete="][..],
+            ),
+        ] {
+            let settings = Settings {
+                endpoint: Some(endpoint.to_owned()),
+                ..Settings::new("bucket", "p")
+            };
+            let gone = Arc::new(Gone::default());
+            let client = Arc::clone(&gone) as Arc<dyn Exchange>;
+            delete(&Bucket::answered_by(client, settings, |_| {}), &keys).unwrap();
+            assert_eq!(*gone.0.lock().unwrap(), expected);
+        }
+    }
 }

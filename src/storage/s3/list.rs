@@ -31,7 +31,7 @@ enum Next {
 }
 
 #[derive(Debug)]
-struct Page {
+pub(super) struct Page {
     objects: Vec<Object>,
     next: Option<Next>,
 }
@@ -88,7 +88,7 @@ fn page(
     bucket.ask_document("list", &ask, PAGE_BYTES_MAX, read)
 }
 
-fn read(root: Node<'_, '_>) -> Option<Page> {
+pub(super) fn read(root: Node<'_, '_>) -> Option<Page> {
     called(root, "ListBucketResult")?;
     let objects: Vec<Object> = children(root, "Contents")
         .map(object)

@@ -5,6 +5,8 @@
 //! counted is not decided here but in what is wrapped around the client.
 
 mod answer;
+#[cfg(any(test, fuzzing))]
+mod anything;
 mod bucket;
 mod credentials;
 mod delete;
@@ -31,6 +33,8 @@ use super::memory::Memory;
 use super::{ByteRange, Content, FileInfo, FileName, Network, Storage, StorageError};
 use crate::units::{Level, Timestamp};
 
+#[cfg(any(test, fuzzing))]
+pub use anything::read_anything;
 pub use endpoint::Endpoint;
 pub use provider::UrlHost;
 pub use settings::{Encryption, Keys, PART_BYTES, PART_BYTES_MAX, PART_BYTES_MIN, Settings};

@@ -269,20 +269,20 @@ fn clean_up(bucket: &Bucket, key: &str) {
 }
 
 /// The name in the answer to a beginning.
-fn upload_id(root: Node<'_, '_>) -> Option<String> {
+pub(super) fn upload_id(root: Node<'_, '_>) -> Option<String> {
     text(root, "UploadId").map(str::to_owned)
 }
 
 /// An upload that was begun and neither completed nor aborted.
 #[derive(Debug)]
-struct Unfinished {
+pub(super) struct Unfinished {
     key: String,
     id: String,
     begun: Option<Timestamp>,
 }
 
 /// Those in a listing of them.
-fn unfinished(root: Node<'_, '_>) -> Option<Vec<Unfinished>> {
+pub(super) fn unfinished(root: Node<'_, '_>) -> Option<Vec<Unfinished>> {
     called(root, "ListMultipartUploadsResult")?;
     let upload = |node| {
         let begun = text(node, "Initiated").and_then(|time| Timestamp::parse(time.trim()).ok());
@@ -320,5 +320,85 @@ fn abort(bucket: &Bucket, key: &str, id: &str) {
     };
     if let Err(error) = bucket.ask("abort the upload of", &ask, &[404]) {
         log::debug!("{error}; it is aborted when the next one begins");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::storage::http::{Exchange, HttpError, Request, Response};
+    use crate::storage::memory::Memory;
+    use crate::storage::s3::Settings;
+    use crate::storage::s3::put::{self, Writing};
+    use crate::storage::{Content, StorageError};
+
+    /// Takes everything, and counts parts and aborted uploads.
+    #[derive(Default)]
+    struct Taking {
+        parts: AtomicU32,
+        aborted: AtomicU32,
+    }
+
+    impl Exchange for Taking {
+        fn exchange(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+            let body = match request.method {
+                Method::Put => {
+                    self.parts.fetch_add(1, Ordering::Relaxed);
+                    ""
+                }
+                Method::Delete => {
+                    self.aborted.fetch_add(1, Ordering::Relaxed);
+                    ""
+                }
+                Method::Get => "<ListMultipartUploadsResult/>",
+                _ if request.url.contains("uploadId") => "<CompleteMultipartUploadResult/>",
+                _ => "<I><UploadId>u</UploadId></I>",
+            };
+            Ok(Response {
+                status: 200,
+                headers: vec![("etag".to_owned(), "e".to_owned())],
+                body: Box::new(body.as_bytes()),
+            })
+        }
+    }
+
+    struct Zeros(usize);
+
+    impl Content for Zeros {
+        fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+            out.write_all(&vec![0; self.0])
+        }
+    }
+
+    #[test]
+    fn no_upload_has_more_parts_than_are_allowed() {
+        for (bytes, aborted) in [(10_000, 0), (10_001, 1)] {
+            let taking = Arc::new(Taking::default());
+            let client = Arc::clone(&taking) as Arc<dyn Exchange>;
+            let bucket = Bucket::answered_by(client, Settings::new("bucket", "p"), |target| {
+                target.part_size = 1;
+            });
+            let object = Object {
+                bucket: &bucket,
+                writing: &Writing::new(true),
+                key: "p/x",
+                created: Timestamp::from_millis(0),
+                upload: String::new(),
+                exclusive: false,
+            };
+            let result = put::write(&object, &Memory::new(100), &Zeros(bytes));
+            match result {
+                Ok(size) => assert_eq!(size, 10_000),
+                Err(StorageError::Refused { reason, .. }) => {
+                    assert!(reason.contains("set a larger `part-size`"), "{reason}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(taking.parts.load(Ordering::Relaxed), PARTS_MAX);
+            assert_eq!(taking.aborted.load(Ordering::Relaxed), aborted);
+        }
     }
 }
