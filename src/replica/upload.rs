@@ -9,7 +9,7 @@ use crate::database::PageSet;
 use crate::ltx::{Encoder, Header};
 use crate::sqlite::View;
 use crate::storage::{Content, FileName, Storage, StorageError};
-use crate::units::{Level, Timestamp, TxidRange};
+use crate::units::{Level, PageCount, Timestamp, TxidRange};
 
 /// A long upload says how far it is so often, looking at the clock every so many pages.
 const REPORT_AFTER: Duration = Duration::from_secs(30);
@@ -116,6 +116,28 @@ impl Upload {
         }
     }
 
+    /// An upload of `files` from the same view, for as long as that is lent to this one.
+    pub(super) fn followed_by(&self, files: Vec<UploadFile>) -> Upload {
+        Upload {
+            view: self.view.clone(),
+            header: self.header,
+            files,
+            confirmed: 0,
+        }
+    }
+
+    /// Whether a file that is not confirmed holds every page.
+    pub fn holds_everything(&self) -> bool {
+        let pages = u64::from(self.header.commit.0);
+        let mut left = self.files[self.confirmed..].iter();
+        left.any(|file| file.pages.len() >= pages)
+    }
+
+    /// How many pages the database has.
+    pub(super) fn commit(&self) -> PageCount {
+        self.header.commit
+    }
+
     /// The files that are not confirmed, and their times.
     pub fn files(&self) -> impl Iterator<Item = (FileName, Timestamp)> + '_ {
         let left = self.files[self.confirmed..].iter();
@@ -132,6 +154,12 @@ impl Upload {
         self.confirmed += files;
     }
 
+    /// The newest `files` that are confirmed.
+    pub(super) fn newly_confirmed(&self, files: usize) -> &[UploadFile] {
+        let from = self.confirmed.saturating_sub(files);
+        &self.files[from..self.confirmed]
+    }
+
     /// The first file, if it is confirmed.
     pub(super) fn first_confirmed(&self) -> Option<FileName> {
         self.files[..self.confirmed].first().map(|file| file.name)
@@ -144,8 +172,13 @@ impl Upload {
     }
 
     /// The first file that is not confirmed.
+    pub(super) fn next(&self) -> Option<&UploadFile> {
+        self.files.get(self.confirmed)
+    }
+
+    /// Its name.
     pub(super) fn next_file(&self) -> Option<FileName> {
-        self.files().next().map(|(name, _)| name)
+        self.next().map(|file| file.name)
     }
 
     /// Writes the files that are not confirmed to `storage`, which may take long.

@@ -28,17 +28,12 @@ const RELAY: [Program; 4] = [
 
 /// Hands the database on from program to program. Each is ended twice: with the application still, to compare
 /// its replica with the database byte for byte, and then in the middle of writes.
-fn relay(programs: [Program; 4], end: End, memory: Memory, litestreams: &Settings) {
+fn relay(programs: [Program; 4], end: End, memory: Memory, settings: &Settings) {
     let rig = Rig::new();
-    let ours = Settings::default();
     let mut load = Load::start(&rig.db(), 60);
     load.pause();
     crate::support::rig::sqlite(&rig.db(), "PRAGMA journal_mode = wal");
     for (leg, program) in programs.into_iter().enumerate() {
-        let settings = match program {
-            Program::Walbrook => &ours,
-            _ => litestreams,
-        };
         load.go();
         let process = rig.start_with(program, settings);
         wait_until_replicating(&rig, &process, program);
@@ -115,6 +110,17 @@ fn a_database_is_handed_to_and_fro_by_kills_without_local_state() {
 #[test]
 fn a_database_is_handed_to_and_fro_with_levels() {
     relay(RELAY, End::Stopped, Memory::Kept, &Settings::global(LEVELS));
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_by_kills_with_levels() {
+    relay(RELAY, End::Killed, Memory::Kept, &Settings::global(LEVELS));
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_with_levels_without_local_state() {
+    let settings = Settings::global(LEVELS);
+    relay(RELAY, End::Stopped, Memory::Deleted, &settings);
 }
 
 #[test]
