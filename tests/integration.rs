@@ -5,6 +5,7 @@
 mod conformance;
 mod interchange;
 mod late;
+mod levels;
 mod ltx;
 mod power;
 mod replica;

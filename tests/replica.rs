@@ -76,7 +76,7 @@ impl Bench {
     fn settle(&mut self) {
         let remembered = self.destination.unsettled().unwrap();
         let footing = settle(&self.storage, self.shape(), remembered).unwrap();
-        self.destination.settled(footing);
+        self.destination.settled(footing, self.clock.instant());
     }
 
     /// Sends what there is to send; the storage takes so many files.
@@ -362,6 +362,7 @@ fn after_litestream_a_file_of_ours_comes_before_any_checkpoint() {
         acked: mark(2, 0).unwrap(),
         dirty: PageSet::default(),
         under_way: false,
+        levels: Vec::new(),
     };
     bench.destination = Destination::new("memory".to_string(), Ok(remembered));
     bench.settle();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::checks::{self, Placed};
 use super::defaults;
 use super::error::{ConfigError, Problem, Warning};
+use super::keeping;
 use super::location::{ReplicaKind, ReplicaLocation, invalid_url, reject_url_as_path};
 use super::model::{Config, DatabaseConfig, LogLevel, Logging, bounds_for, largest_part};
 use super::paths::Base;
@@ -36,6 +37,12 @@ pub(super) fn build(
     schema::check(root, "", schema::TOP, &kinds, warnings)?;
     if databases.is_empty() {
         return Err(ConfigError::new(Problem::NoDatabases));
+    }
+    let keeping = keeping::shared(&top, warnings)?;
+    for (index, node) in top.list("dbs")?.iter().enumerate() {
+        let section = Section::new(node, format!("dbs[{index}]."))?;
+        databases[index].database.keeping =
+            keeping::of_database(&section, &top, &keeping, warnings)?;
     }
     checks::check(&databases, warnings)?;
     let databases: Vec<DatabaseConfig> = databases

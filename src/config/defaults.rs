@@ -22,6 +22,25 @@ pub const MIN_CHECKPOINT_PAGES: u32 = 1000;
 /// with frame headers.
 pub const TRUNCATE_PAGES: u32 = 121_359;
 
+/// How often the levels from 1 on are written: each holds some ten files of the one below.
+pub const LEVELS: [Duration; 3] = [
+    Duration::from_secs(30),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(60 * 60),
+];
+
+/// How often a snapshot is taken of a database that changes.
+pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far back every state can be restored.
+pub const SNAPSHOT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long each sync can be restored by itself, after it was merged into level 1.
+pub const L0_RETENTION: Duration = Duration::from_secs(5 * 60);
+
+/// The least time between two deletions.
+pub const L0_RETENTION_CHECK: Duration = Duration::from_secs(15);
+
 /// How long the last upload at shutdown is tried again; an init system kills after 90 s or so.
 pub const SHUTDOWN_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -10,6 +10,7 @@ mod checks;
 pub mod defaults;
 mod error;
 mod expand;
+mod keeping;
 mod location;
 mod model;
 mod paths;
@@ -29,6 +30,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Problem, Warning};
+pub use keeping::KeepingConfig;
 pub use location::ReplicaLocation;
 pub use model::{Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig};
 pub(crate) use paths::{Base, is_url};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
+use super::keeping::KeepingConfig;
 use super::location::ReplicaLocation;
 use crate::storage::Bounds;
 
@@ -61,6 +62,8 @@ pub struct DatabaseConfig {
     pub min_checkpoint_pages: u32,
     /// Pages in the WAL from which on its file is cut; none never cuts it for its length.
     pub truncate_pages: Option<u32>,
+    /// How the replica is kept small.
+    pub keeping: KeepingConfig,
 }
 
 impl DatabaseConfig {
@@ -78,6 +81,7 @@ impl DatabaseConfig {
             busy_timeout: defaults::BUSY_TIMEOUT,
             min_checkpoint_pages: defaults::MIN_CHECKPOINT_PAGES,
             truncate_pages: Some(defaults::TRUNCATE_PAGES),
+            keeping: KeepingConfig::default(),
         }
     }
 }

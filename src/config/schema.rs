@@ -1,8 +1,6 @@
 //! Every key of a `litestream.yml`, and what this version makes of it. Nothing is ignored in silence: a key is
 //! read, or refused, or answered with a warning that says why it does nothing here.
 
-use std::time::Duration;
-
 use super::error::{ConfigError, Problem, Warning};
 use super::location::ReplicaKind;
 use super::scalar;
@@ -21,6 +19,8 @@ enum Meaning {
     Read,
     /// A mapping with keys of its own.
     Section(&'static [Key]),
+    /// A list of mappings with keys of their own.
+    List(&'static [Key]),
     /// Belongs to a feature of later: refused unless its value switches that off. With advice.
     Later(Off, &'static str),
     /// Only says something about a feature that another key switches on.
@@ -41,7 +41,6 @@ enum Off {
     Nothing,
     True,
     False,
-    Zero,
     EmptyText,
 }
 
@@ -62,14 +61,15 @@ pub(super) const TOP: &[&[Key]] = &[
         section("snapshot", SNAPSHOT),
         section("validation", VALIDATION),
         section("socket", SOCKET),
-        later("levels", Off::Nothing, TAKE_OUT_COMPACTION),
-        later("l0-retention", Off::Zero, TAKE_OUT_RETENTION),
-        later(
-            "l0-retention-check-interval",
-            Off::Nothing,
-            TAKE_OUT_RETENTION,
+        list("levels", LEVEL),
+        read("l0-retention"),
+        read("l0-retention-check-interval"),
+        inert(
+            "verify-compaction",
+            Off::False,
+            "levels are written from the database and not merged from files, so their ranges always join; what is \
+             missing on the storage is found, and healed, whenever the replica is listed",
         ),
-        later("verify-compaction", Off::False, TAKE_OUT_COMPACTION),
         later("addr", Off::EmptyText, TAKE_OUT),
         later("mcp-addr", Off::EmptyText, TAKE_OUT),
         later("heartbeat-url", Off::EmptyText, TAKE_OUT),
@@ -215,25 +215,17 @@ const SOCKET: &[Key] = &[
     detail("permissions"),
 ];
 
-const SNAPSHOT: &[Key] = &[
-    later("interval", Off::Nothing, TAKE_OUT_SNAPSHOT),
-    later("retention", Off::Nothing, TAKE_OUT_SNAPSHOT),
-];
+const LEVEL: &[Key] = &[read("interval")];
 
-const RETENTION: &[Key] = &[later(
-    "enabled",
-    Off::False,
-    "it deletes nothing from replicas: write `enabled: false`",
-)];
+const SNAPSHOT: &[Key] = &[read("interval"), read("retention")];
 
-const VALIDATION: &[Key] = &[later("interval", Off::Zero, TAKE_OUT)];
+const RETENTION: &[Key] = &[read("enabled")];
+
+const VALIDATION: &[Key] = &[read("interval")];
 
 const FOR_ONE_REPLICA: &str =
     "as in Litestream it holds for one replica only; write it under the `replica` of a database";
 const TAKE_OUT: &str = "take the key out";
-const TAKE_OUT_COMPACTION: &str = "it does not compact replicas: take the key out";
-const TAKE_OUT_RETENTION: &str = "it deletes nothing from replicas: take the key out";
-const TAKE_OUT_SNAPSHOT: &str = "it takes no periodic snapshots: take the key out";
 const ONE_BY_ONE: &str = "list each database with its own `path`";
 
 const fn read(name: &'static str) -> Key {
@@ -242,6 +234,10 @@ const fn read(name: &'static str) -> Key {
 
 const fn section(name: &'static str, keys: &'static [Key]) -> Key {
     key(name, Meaning::Section(keys))
+}
+
+const fn list(name: &'static str, keys: &'static [Key]) -> Key {
+    key(name, Meaning::List(keys))
 }
 
 const fn later(name: &'static str, off: Off, advice: &'static str) -> Key {
@@ -334,6 +330,17 @@ fn check_key(
         Meaning::Section(keys) => {
             check(&entry.value, &format!("{name}."), &[keys], kinds, warnings)
         }
+        Meaning::List(keys) => {
+            // What is no list is an error where it is read.
+            let nodes = match &entry.value.value {
+                Value::Sequence(nodes) => &nodes[..],
+                _ => &[],
+            };
+            for (index, node) in nodes.iter().enumerate() {
+                check(node, &format!("{name}[{index}]."), &[keys], kinds, warnings)?;
+            }
+            Ok(())
+        }
         Meaning::Later(off, _) if is_off(value, off) => Ok(()),
         Meaning::Later(_, advice) => refuse(Problem::NotSupportedYet {
             what: format!("`{name}` is"),
@@ -376,7 +383,6 @@ fn is_off(value: &Value, off: Off) -> bool {
         Off::Nothing => false,
         Off::True => scalar::boolean(text) == Ok(true),
         Off::False => scalar::boolean(text) == Ok(false),
-        Off::Zero => scalar::duration(text) == Ok(Duration::ZERO),
         Off::EmptyText => text.is_empty(),
     }
 }

@@ -70,6 +70,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The mapping at `key`.
+    pub(super) fn section(&self, key: &str) -> Result<Option<Section<'a>>, ConfigError> {
+        let entry = self.entry(key);
+        entry
+            .map(|entry| Section::new(&entry.value, format!("{}{key}.", self.name)))
+            .transpose()
+    }
+
     pub(super) fn list(&self, key: &str) -> Result<&'a [Rc<Node>], ConfigError> {
         match self.entry(key) {
             None => Ok(&[]),

@@ -68,6 +68,53 @@ fn the_smallest_configuration_takes_every_default() {
 }
 
 #[test]
+fn how_replicas_are_kept_is_read() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let usual = quiet(&with("", "", "")).databases.remove(0).keeping;
+    assert_eq!(usual, KeepingConfig::default());
+    assert_eq!(usual.sync_retention, Some(Duration::from_secs(300)));
+    let text = "levels: [{interval: 1m}, {interval: 1h}]
+snapshot: {interval: 6h, retention: 240h}
+l0-retention: 0
+l0-retention-check-interval: 1m
+retention: {enabled: false}
+validation: {interval: 12h}";
+    let shared = quiet(&with(text, "", "")).databases.remove(0).keeping;
+    let expected = KeepingConfig {
+        levels: vec![Duration::from_secs(60), hours(1)],
+        snapshot_interval: hours(6),
+        snapshot_retention: hours(240),
+        sync_retention: None,
+        sync_retention_check: Duration::from_secs(60),
+        deletes: false,
+        validation_interval: Some(hours(12)),
+    };
+    assert_eq!(shared, expected);
+    let own = quiet(&with("", "snapshot: {retention: 72h}", "")).databases;
+    assert_eq!(own[0].keeping.snapshot_interval, hours(24));
+    assert_eq!(own[0].keeping.snapshot_retention, hours(72));
+}
+
+#[test]
+fn what_litestream_would_keep_otherwise_is_said() {
+    let warnings = |top: &str, database: &str| read_all(&with(top, database, "")).unwrap().1;
+    let [short] = &warnings("snapshot: {retention: 24h}", "")[..] else {
+        panic!("one warning");
+    };
+    assert!(
+        short.starts_with("line 1, column 11: `snapshot`: the retention is not longer"),
+        "{short}"
+    );
+    let [both] = &warnings("snapshot: {retention: 48h}", "snapshot: {retention: 72h}")[..] else {
+        panic!("one warning");
+    };
+    assert!(
+        both.contains("`dbs[0].snapshot.retention` holds for this database; Litestream would"),
+        "{both}"
+    );
+}
+
+#[test]
 fn every_supported_setting_is_read() {
     let config = quiet(
         r#"

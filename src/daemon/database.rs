@@ -9,6 +9,7 @@ mod checkpoints;
 mod look;
 mod remember;
 mod send;
+mod tend;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -80,6 +81,8 @@ struct DatabaseThread {
     looked_since_stop: bool,
     /// For what database the storage has been asked where the replica stands, while it has not answered yet.
     asked: Option<Shape>,
+    /// Something else is asked of the storage, between uploads.
+    tending: bool,
     found: Found,
     /// The database was open at least once.
     opened: bool,
@@ -115,6 +118,8 @@ struct Timers {
     /// The WAL was cut to nothing after the last commit.
     truncated: bool,
     state_at: Instant,
+    /// When the replica is listed, only to see whether anything is missing.
+    validation_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -122,6 +127,7 @@ struct Trouble {
     database: Complaint,
     storage: Outage,
     checkpoint: Complaint,
+    deletion: Complaint,
     state: Complaint,
 }
 
@@ -138,6 +144,7 @@ impl DatabaseThread {
             stop: None,
             looked_since_stop: false,
             asked: None,
+            tending: false,
             found: Found::Something,
             opened: false,
             begun: false,
@@ -152,6 +159,7 @@ impl DatabaseThread {
                 last_commit: now,
                 truncated: false,
                 state_at: now,
+                validation_at: None,
             },
             trouble: Trouble::default(),
             saved: None,
@@ -167,7 +175,9 @@ impl DatabaseThread {
                 self.look(now);
             }
             self.ask_storage(now);
+            self.destination.tick(now);
             self.sync(now);
+            self.tend(now);
             self.checkpoint(now);
             self.remember(now, Durability::Process);
             if let Some(stop) = self.stop
@@ -187,9 +197,10 @@ impl DatabaseThread {
         }
         let waits_for_sync = self.destination.has_work()
             || (self.destination.unsettled().is_some() && self.asked.is_none());
-        if waits_for_sync && self.follower.is_some() {
-            until = until.min(self.timers.sync_at);
+        if waits_for_sync && self.follower.is_some() && !self.tending {
+            until = until.min(self.sync_at());
         }
+        until = until.min(self.tend_at().unwrap_or(until));
         if let Some((due, _)) = self.next_checkpoint() {
             until = until.min(due);
         }
@@ -223,9 +234,12 @@ impl DatabaseThread {
             }
             Event::Settled(footing) => self.settled(footing),
             Event::Uploaded(result) => self.uploaded(result),
+            Event::Surveyed(surveyed) => self.surveyed(surveyed),
+            Event::Deleted(files, result) => self.deleted(&files, &result),
             Event::Stop(stop) => {
                 self.stop = Some(stop);
                 self.looked_since_stop = false;
+                self.destination.stop_tending(self.now());
                 self.timers.look_at = self.now();
                 self.timers.sync_at = self.now();
             }

@@ -23,8 +23,8 @@ use self::database::{Mailbox, Setup};
 use self::uploads::Uploads;
 use self::watch::Watcher;
 use crate::config::{Config, DatabaseConfig};
-use crate::replica::{Footing, SettleError, UploadResult};
-use crate::storage::Storage;
+use crate::replica::{Footing, SettleError, Surveyed, UploadResult};
+use crate::storage::{FileName, Storage, StorageError};
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::fs::{FileSystem, SystemFiles};
 
@@ -42,6 +42,10 @@ enum Event {
     Settled(Result<Footing, SettleError>),
     /// An upload has ended.
     Uploaded(UploadResult),
+    /// What levels lack was found out.
+    Surveyed(Result<Surveyed, StorageError>),
+    /// Files were deleted.
+    Deleted(Vec<FileName>, Result<(), StorageError>),
     /// It is to stop when everything is on the storage.
     Stop(Stop),
 }

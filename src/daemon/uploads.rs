@@ -7,8 +7,8 @@ use std::sync::mpsc::Sender;
 use super::Event;
 use super::pool::{Job, Pool, Reply};
 use crate::database::Mark;
-use crate::replica::{Shape, Upload, UploadResult, settle};
-use crate::storage::{Storage, StorageError};
+use crate::replica::{Shape, Survey, Upload, UploadResult, settle};
+use crate::storage::{FileName, Storage, StorageError};
 
 /// Something to do with a storage.
 pub(super) struct Task {
@@ -33,9 +33,13 @@ pub(super) enum Action {
     Upload {
         /// Which.
         upload: Upload,
-        /// Whether they hold every page.
-        everything: bool,
+        /// Whether they take as long as every page does.
+        long: bool,
     },
+    /// Find out what levels lack.
+    Survey(Survey),
+    /// Delete files, in this order.
+    Delete(Vec<FileName>),
 }
 
 /// The way to the pool.
@@ -51,11 +55,11 @@ impl Uploads {
             reply,
         } = task;
         let (group, location) = (storage.group(), storage.location());
-        let uploads = matches!(action, Action::Upload { .. });
+        let refused = action.refused();
         let answer = reply.clone();
         let job = Job {
             owner: Arc::as_ptr(&storage).cast::<()>() as usize,
-            long: matches!(action, Action::Upload { everything, .. } if everything),
+            long: matches!(action, Action::Upload { long, .. } if long),
             run: Box::new(move || {
                 let event = perform(&*storage, action);
                 // The storage and the upload's hold on its view are gone by now. Whoever is told may have ended.
@@ -63,12 +67,19 @@ impl Uploads {
             }),
         };
         if let Err(error) = self.0.add(group, job) {
-            let error = no_thread(location, error);
-            let event = match uploads {
-                true => Event::Uploaded(UploadResult::not_begun(error)),
-                false => Event::Settled(Err(error.into())),
-            };
-            let _ = answer.send(event);
+            let _ = answer.send(refused(no_thread(location, error)));
+        }
+    }
+}
+
+impl Action {
+    /// What its owner is told if it could not even be begun.
+    fn refused(&self) -> fn(StorageError) -> Event {
+        match self {
+            Action::Settle { .. } => |error| Event::Settled(Err(error.into())),
+            Action::Upload { .. } => |error| Event::Uploaded(UploadResult::not_begun(error)),
+            Action::Survey(_) => |error| Event::Surveyed(Err(error)),
+            Action::Delete(_) => |error| Event::Deleted(Vec::new(), Err(error)),
         }
     }
 }
@@ -80,6 +91,11 @@ fn perform(storage: &dyn Storage, action: Action) -> Event {
             remembered,
         } => Event::Settled(settle(storage, database, remembered)),
         Action::Upload { upload, .. } => Event::Uploaded(upload.run(storage)),
+        Action::Survey(survey) => Event::Surveyed(survey.run(storage)),
+        Action::Delete(files) => {
+            let result = storage.delete(&files);
+            Event::Deleted(files, result)
+        }
     }
 }
 

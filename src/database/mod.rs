@@ -5,5 +5,5 @@ mod state;
 mod sums;
 
 pub use page_set::PageSet;
-pub use state::{DestinationState, Durability, Mark, Remembered, State, StateFile};
+pub use state::{DestinationState, Durability, LevelState, Mark, Remembered, State, StateFile};
 pub use sums::PageSums;

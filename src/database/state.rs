@@ -10,9 +10,13 @@
 //! file 1048602                                        inode of the database
 //! wal 8d3d75ce61e0f833 412 5f2a00c1 99ab0e2f 1204     salts, frame, checksum, pages
 //! replica 0000000000000042 1795392168938 1-3,17 /backup/app    TXID, its time, dirty pages, location
+//! level 1 0000000000000040 1-3,9                      how far a level has come, and the pages it lacks
+//! level 2 0000000000000031 all
 //! quiet                                               only where no upload was under way, nor would be
 //! sum b90956c775a41001                                CRC-64 of the lines above
 //! ```
+//! A level without a line costs reading page indexes when it is due.
+//!
 //! Where a run begins with a full copy, so that there is no place to remember yet, the line `under way` stands in
 //! for those from `file` on, if a later run has to know that there may be an upload of it still to arrive.
 
@@ -26,15 +30,20 @@ use crc::{CRC_64_GO_ISO, Crc, Table};
 use super::PageSet;
 use crate::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
 use crate::sys::fs::{FileSystem, parent, publish, replace};
-use crate::units::{PageCount, PageNumber, Timestamp, Txid};
+use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid};
 
 const FIRST_LINE: &str = "walbrook state 1";
 const UNDER_WAY: &str = "under way";
 const QUIET: &str = "quiet";
+const NONE: &str = "none";
+const ALL: &str = "all";
 const FILE_NAME: &str = "walbrook-state";
 
 /// The most bytes a state file is read to: the dirty set of a large database in the worst case.
 const STATE_BYTES_MAX: u64 = 16 << 20;
+
+/// The most runs of pages that are written down for a level, so that levels do not make the file too long.
+const LEVEL_RUNS_MAX: usize = 50_000;
 
 /// The remembered state of one database.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,6 +69,19 @@ pub struct DestinationState {
     /// An upload of the next TXID may have been sent, and may arrive later. So it is while running, for the
     /// state is not written with each upload.
     pub under_way: bool,
+    /// The levels, as far as it is known what they lack.
+    pub levels: Vec<LevelState>,
+}
+
+/// What a level lacks: the pages changed after `last` up to the destination's TXID.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LevelState {
+    /// The level, from 1 on.
+    pub level: Level,
+    /// The newest TXID on it.
+    pub last: Txid,
+    /// The pages; none for all.
+    pub pages: Option<PageSet>,
 }
 
 /// What a state file says.
@@ -184,6 +206,7 @@ impl State {
             acked,
             dirty,
             under_way,
+            levels,
         } = &self.destination;
         let salts = u64::from_be_bytes(salts.0);
         let [c0, c1] = checksum.0;
@@ -191,18 +214,7 @@ impl State {
         let mut text = format!(
             "{FIRST_LINE}\nfile {inode}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n"
         );
-        let runs: Vec<String> = dirty
-            .runs()
-            .iter()
-            .map(|(first, last)| match first == last {
-                true => first.to_string(),
-                false => format!("{first}-{last}"),
-            })
-            .collect();
-        let runs = match runs.is_empty() {
-            true => "none".to_string(),
-            false => runs.join(","),
-        };
+        let runs = runs_text(&dirty.runs());
         // Writing to a string cannot fail. The location comes last, for it may hold spaces.
         let _ = writeln!(
             text,
@@ -211,6 +223,15 @@ impl State {
             acked.time.millis(),
             one_line(location)
         );
+        for LevelState { level, last, pages } in levels {
+            let runs = pages.as_ref().map(PageSet::runs);
+            let runs = match &runs {
+                Some(runs) if runs.len() > LEVEL_RUNS_MAX => continue,
+                Some(runs) => runs_text(runs),
+                None => ALL.to_string(),
+            };
+            let _ = writeln!(text, "level {level} {last} {runs}");
+        }
         if !under_way {
             let _ = writeln!(text, "{QUIET}");
         }
@@ -234,6 +255,12 @@ impl State {
         };
         let dirty = parse_runs(replica.next()?)?;
         let location = replica.next()?.to_string();
+        let mut levels = Vec::new();
+        let mut next = lines.next();
+        while let Some(level) = next.and_then(parse_level) {
+            levels.push(level);
+            next = lines.next();
+        }
         Some(State {
             inode,
             position: WalPosition {
@@ -246,7 +273,8 @@ impl State {
                 location,
                 acked,
                 dirty,
-                under_way: lines.next() != Some(QUIET),
+                under_way: next != Some(QUIET),
+                levels,
             },
         })
     }
@@ -278,9 +306,35 @@ fn unseal(text: &str) -> Option<&str> {
     (u64::from_str_radix(sum, 16).ok()? == checksum_of(sealed)).then_some(sealed)
 }
 
+fn runs_text(runs: &[(PageNumber, PageNumber)]) -> String {
+    let runs: Vec<String> = runs
+        .iter()
+        .map(|(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        })
+        .collect();
+    match runs.is_empty() {
+        true => NONE.to_string(),
+        false => runs.join(","),
+    }
+}
+
+fn parse_level(line: &str) -> Option<LevelState> {
+    let mut words = line.strip_prefix("level ")?.split(' ');
+    Some(LevelState {
+        level: Level::new(words.next()?.parse().ok()?)?,
+        last: Txid::from_hex(words.next()?)?,
+        pages: match words.next()? {
+            ALL => None,
+            runs => Some(parse_runs(runs)?),
+        },
+    })
+}
+
 fn parse_runs(text: &str) -> Option<PageSet> {
     let mut set = PageSet::default();
-    if text == "none" {
+    if text == NONE {
         return Some(set);
     }
     for run in text.split(',') {
@@ -325,6 +379,18 @@ mod tests {
                     txid: Txid::new(66).unwrap(),
                     time: Timestamp::from_millis(-5),
                 },
+                levels: vec![
+                    LevelState {
+                        level: Level::new(1).unwrap(),
+                        last: Txid::new(60).unwrap(),
+                        pages: Some(dirty.clone()),
+                    },
+                    LevelState {
+                        level: Level::new(2).unwrap(),
+                        last: Txid::new(2).unwrap(),
+                        pages: None,
+                    },
+                ],
                 dirty,
                 under_way: true,
             },
@@ -347,6 +413,7 @@ mod tests {
             if durability == Durability::Power {
                 state.destination.dirty = PageSet::default();
                 state.destination.under_way = false;
+                state.destination.levels.pop();
             }
             file.save(&state, durability).unwrap();
             assert_eq!(file.load(), Remembered::At(state));
@@ -391,13 +458,35 @@ mod tests {
         assert!(!parse(&text).is_under_way("file:///elsewhere"));
     }
 
+    #[test]
+    fn a_state_without_levels_is_still_understood() {
+        let mut state = state();
+        state.destination.levels.clear();
+        let text = state.to_text();
+        assert!(!text.contains("level"));
+        assert_eq!(parse_state(&text), Some(state));
+    }
+
+    #[test]
+    fn a_level_with_too_much_to_write_down_is_left_out() {
+        let mut state = state();
+        let mut pages = PageSet::default();
+        for page in 0..=LEVEL_RUNS_MAX as u32 {
+            pages.insert(PageNumber::new(1 + 2 * page).unwrap());
+        }
+        state.destination.levels[0].pages = Some(pages);
+        let read = parse_state(&state.to_text()).unwrap();
+        assert_eq!(read.destination.levels, state.destination.levels[1..]);
+    }
+
     proptest::proptest! {
         #[test]
         fn no_sealed_text_panics(
             wal in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?",
             replica in "(replica 0{15}[0-9a-f] [0-9]{1,20} [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
+            level in "(level [0-9]{0,2} 0{15}[0-9a-f]( all| [0-9]{1,6}(-[0-9]{0,6})?)?\n)?",
         ) {
-            let text = format!("{FIRST_LINE}\n{wal}{replica}");
+            let text = format!("{FIRST_LINE}\n{wal}{replica}{level}");
             let _ = parse(&seal(text));
         }
     }

@@ -9,15 +9,19 @@
 //! ```
 //! Changes told at any time go into the dirty set. What is sent is kept apart until the storage has confirmed
 //! it, and is dirty again when the upload has failed: the next one has the same TXID and newer content.
-//! What becomes of an upload, and of one that arrives late, is told in `outcome`.
+//! What becomes of an upload, and of one that arrives late, is told in `outcome`; how levels are written and files
+//! deleted, in `tending`.
 
 mod outcome;
+mod tending;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::outcome::Finished;
-use super::Footing;
+use self::tending::Deletions;
+use super::levels::{Levels, Upkeep};
+use super::settle::Footing;
 use super::upload::{Upload, UploadFile, sync_file};
 use crate::database::{DestinationState, Mark, PageSet};
 use crate::sqlite::{Changes, View};
@@ -35,6 +39,8 @@ pub struct Destination {
     activity: Activity,
     /// Whether the next TXID is in doubt.
     doubt: Option<Doubt>,
+    levels: Levels,
+    deletions: Deletions,
 }
 
 /// What is known of where the replica stands.
@@ -43,13 +49,23 @@ enum Position {
     Unsettled {
         /// The TXID that we had reached.
         remembered: Option<Mark>,
-        /// What we would write next is there already. If it is not from an earlier run of ours, somebody else
-        /// writes to the replica.
-        contested: bool,
+        asking: Asking,
     },
     At(Standing),
     /// Somebody else writes to the replica. Nothing more is sent.
     Taken,
+}
+
+/// Why the storage has to be asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asking {
+    /// Nothing is known yet, or not any more.
+    Anew,
+    /// What we would write next is there already. If it is not from an earlier run of ours, somebody else
+    /// writes to the replica.
+    Contested,
+    /// Only to see whether all is there still. If there is more, somebody else writes to the replica.
+    Again,
 }
 
 /// Where the replica stands.
@@ -71,7 +87,7 @@ enum Activity {
     Idle,
     /// The storage is at it.
     Sending(Flight),
-    /// It may have arrived or may yet, and goes out again as it is.
+    /// It may have arrived or may yet, and goes out again as it is; or it was not sent yet.
     Unsure(Flight),
 }
 
@@ -80,6 +96,8 @@ struct Flight {
     upload: Upload,
     pages: Arc<PageSet>,
     everything: Option<String>,
+    /// It brings files of levels alone, of TXIDs that are confirmed. Then it has no pages to become dirty again.
+    for_levels: bool,
     /// Since when its next file may have arrived without an answer.
     unsure_since: Option<Instant>,
 }
@@ -117,9 +135,9 @@ impl Destination {
     /// A destination at `location` that has not been asked yet. `remembered` is what an earlier run left, if
     /// the WAL still runs through its place; without it every page has to be sent, for the reason given.
     pub fn new(location: String, remembered: Result<DestinationState, String>) -> Destination {
-        let (remembered, dirty, everything) = match remembered {
-            Ok(state) => (Some(state.acked), state.dirty, None),
-            Err(reason) => (None, PageSet::default(), Some(reason)),
+        let (remembered, dirty, everything, levels) = match remembered {
+            Ok(state) => (Some(state.acked), state.dirty, None, state.levels),
+            Err(reason) => (None, PageSet::default(), Some(reason), Vec::new()),
         };
         Destination {
             location,
@@ -127,10 +145,12 @@ impl Destination {
             everything,
             position: Position::Unsettled {
                 remembered,
-                contested: false,
+                asking: Asking::Anew,
             },
             activity: Activity::Idle,
             doubt: None,
+            levels: Levels::new(Upkeep::default(), levels),
+            deletions: Deletions::default(),
         }
     }
 
@@ -157,10 +177,11 @@ impl Destination {
     /// its replica can go on with this one.
     pub fn reopened(&mut self, reason: String, now: Instant) {
         self.lost_track(reason, now);
+        self.levels.forget();
         if !self.is_taken() {
             self.position = Position::Unsettled {
                 remembered: None,
-                contested: false,
+                asking: Asking::Anew,
             };
         }
     }
@@ -174,20 +195,14 @@ impl Destination {
     }
 
     /// Takes the place that the storage was found to stand at.
-    pub fn settled(&mut self, footing: Footing) -> Settled {
-        let contested = matches!(
-            self.position,
-            Position::Unsettled {
-                contested: true,
-                ..
-            }
-        );
-        if contested && !matches!(footing, Footing::Known { .. }) {
+    pub fn settled(&mut self, footing: Footing, now: Instant) -> Settled {
+        if self.is_somebody_elses(&footing) {
             self.position = Position::Taken;
             return Settled::Taken(StorageError::InUse {
                 location: self.location.clone(),
             });
         }
+        self.take_stock(&footing, now);
         let standing = match footing {
             Footing::Empty => {
                 self.everything = Some("the replica is empty".to_string());
@@ -203,6 +218,7 @@ impl Destination {
                 newest,
                 changed,
                 foreign,
+                ..
             } => {
                 self.dirty.union(&changed);
                 Standing {
@@ -218,6 +234,7 @@ impl Destination {
                 reason,
                 broken,
                 foreign,
+                ..
             } => {
                 self.everything.get_or_insert(reason);
                 Standing {
@@ -239,19 +256,37 @@ impl Destination {
         }
     }
 
+    /// Whether somebody else must have written what was found.
+    fn is_somebody_elses(&self, footing: &Footing) -> bool {
+        let Position::Unsettled { remembered, asking } = &self.position else {
+            return false;
+        };
+        let known = matches!(footing, Footing::Known { .. });
+        match asking {
+            Asking::Anew => false,
+            Asking::Contested => !known,
+            Asking::Again => {
+                // What an upload in doubt has left is ours.
+                let is_above = |at: &Mark| footing.acked().is_some_and(|acked| acked > at.txid);
+                self.doubt.is_none() && remembered.as_ref().is_some_and(is_above)
+            }
+        }
+    }
+
     /// Whether there is something to send, and nothing under way.
     pub fn has_work(&self) -> bool {
         let waits = match self.activity {
-            Activity::Idle => self.lacks_something(),
+            Activity::Idle => self.lacks_something() || self.lacks_levels(),
             Activity::Sending(_) => false,
             Activity::Unsure(_) => true,
         };
         waits && self.standing().is_some()
     }
 
-    /// Whether the storage lacks something, under way or not.
+    /// Whether the storage lacks something, under way or not. Levels do not count: they hold nothing new.
     pub fn is_behind(&self) -> bool {
-        self.standing().is_none() || self.flight().is_some() || self.lacks_something()
+        let sends = self.flight().is_some_and(|flight| !flight.for_levels);
+        self.standing().is_none() || sends || self.lacks_something()
     }
 
     /// Whether an upload is under way that may still read from its view.
@@ -312,7 +347,7 @@ impl Destination {
     pub fn held(&self) -> Option<Held> {
         let flight = self.flight()?;
         flight.upload.view().holds_view().then_some(Held {
-            everything: flight.everything.is_some(),
+            everything: flight.is_long(),
             unsure_since: flight.unsure_since,
         })
     }
@@ -322,10 +357,15 @@ impl Destination {
         self.everything.is_some() && self.has_work()
     }
 
-    /// Whether the upload under way holds every page.
+    /// Whether the upload under way syncs every page.
     pub fn sends_everything(&self) -> bool {
         self.flight()
             .is_some_and(|flight| flight.everything.is_some())
+    }
+
+    /// Whether the upload under way takes as long as one of every page.
+    pub fn sends_much(&self) -> bool {
+        self.flight().is_some_and(Flight::is_long)
     }
 
     /// The next upload to `storage`: the one whose outcome is not known, or else one from `view`, up to whose end
@@ -342,7 +382,9 @@ impl Destination {
         let standing = *self.standing()?;
         let flight = match std::mem::take(&mut self.activity) {
             Activity::Unsure(flight) => flight,
-            _ => self.new_flight(standing, view, now, storage),
+            _ if self.lacks_something() => self.new_flight(standing, view, now, storage),
+            // Nothing was told since the newest TXID, so the view is at it.
+            _ => self.flight_for_levels(|files| Upload::new(view, files), view.pages())?,
         };
         let upload = flight.upload.clone();
         self.activity = Activity::Sending(flight);
@@ -385,6 +427,7 @@ impl Destination {
             upload: Upload::new(view, files),
             pages,
             everything,
+            for_levels: false,
             unsure_since: None,
         }
     }
@@ -408,7 +451,9 @@ impl Destination {
             location: self.location.clone(),
             acked,
             dirty,
-            under_way: self.flight().is_some() || self.doubt.is_some(),
+            under_way: self.flight().is_some_and(|flight| !flight.for_levels)
+                || self.doubt.is_some(),
+            levels: self.levels.states(),
         })
     }
 
@@ -428,6 +473,12 @@ impl Destination {
             Activity::Idle => None,
             Activity::Sending(flight) | Activity::Unsure(flight) => Some(flight),
         }
+    }
+}
+
+impl Flight {
+    fn is_long(&self) -> bool {
+        self.everything.is_some() || (self.for_levels && self.upload.holds_everything())
     }
 }
 

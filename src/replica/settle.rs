@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io::Read;
 
+use super::inventory::Listing;
 use crate::database::{Mark, PageSet};
 use crate::ltx::{Header, PageIndex, Tail, WalSource};
 use crate::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
@@ -34,6 +35,8 @@ pub enum Footing {
         changed: PageSet,
         /// The newest file was written by Litestream.
         foreign: bool,
+        /// Every file.
+        listing: Listing,
     },
     /// It stands at `acked`, but how the database differs from it is not known.
     Unknown {
@@ -47,7 +50,19 @@ pub enum Footing {
         broken: bool,
         /// The newest file was written by Litestream.
         foreign: bool,
+        /// Every file.
+        listing: Listing,
     },
+}
+
+impl Footing {
+    /// The newest TXID.
+    pub(super) fn acked(&self) -> Option<Txid> {
+        match self {
+            Footing::Empty => None,
+            Footing::Known { acked, .. } | Footing::Unknown { acked, .. } => Some(acked.txid),
+        }
+    }
 }
 
 /// What a database looks like from outside.
@@ -133,21 +148,27 @@ pub fn settle(
         .max()
         .unwrap_or(newest.created);
     let mark = |time| Mark { txid: acked, time };
-    let unknown = |reason: String, acked, broken, foreign| Footing::Unknown {
+    let listing = Listing {
+        files: files.clone(),
+        stamped: storage.stamps_files(),
+    };
+    let unknown = |listing, reason: String, acked, broken, foreign| Footing::Unknown {
         acked,
         newest: time,
         reason,
         broken,
         foreign,
+        listing,
     };
     let reached = reachable(&files);
     if reached != Some(acked) {
         let reached = reached.map_or("nothing".to_string(), |txid| format!("TXID {txid}"));
         let reason = format!("the replica has a hole: a restore reaches {reached}, not {acked}");
-        return Ok(unknown(reason, mark(newest.created), true, true));
+        return Ok(unknown(listing, reason, mark(newest.created), true, true));
     }
     let Some((header, _)) = read_index(storage, newest)? else {
         return Ok(unknown(
+            listing,
             format!("the newest file ({}) is damaged", newest.name),
             mark(newest.created),
             true,
@@ -176,8 +197,10 @@ pub fn settle(
             newest: time,
             changed,
             foreign,
+            listing,
         },
         None => unknown(
+            listing,
             "how it differs from the replica is not known".to_string(),
             acked_at,
             false,
@@ -264,7 +287,7 @@ fn pages_since(
 }
 
 /// The header and page index of a file; none if it is not a whole LTX file.
-fn read_index(
+pub(super) fn read_index(
     storage: &dyn Storage,
     file: &FileInfo,
 ) -> Result<Option<(Header, PageIndex)>, SettleError> {

@@ -11,7 +11,7 @@ use crate::ltx::{Encoder, Header};
 use crate::sqlite::{Frozen, SqliteError, View};
 use crate::storage::{Content, FileName, Storage, StorageError};
 use crate::sys::random;
-use crate::units::{Level, PageNumber, Timestamp, TxidRange};
+use crate::units::{Level, PageCount, PageNumber, Timestamp, TxidRange};
 
 /// A long upload says how far it is so often, looking at the clock every so many pages.
 const REPORT_AFTER: Duration = Duration::from_secs(30);
@@ -189,12 +189,16 @@ impl Upload {
     /// has to be told of changes. Nothing is done for a small one.
     ///
     /// # Errors
-    /// When that cannot be; the upload reads from its view as before.
-    pub fn freeze(&self, directory: &Path) -> Result<(), SqliteError> {
+    /// When that cannot be; the upload reads from its view as before. Nor is it done from a view that is no longer
+    /// `newest`: of what has changed since, nothing was kept.
+    pub fn freeze(&self, newest: &Arc<View>, directory: &Path) -> Result<(), SqliteError> {
         let mut source = self.view.source();
         let Some(Source::View(view)) = &*source else {
             return Ok(());
         };
+        if !Arc::ptr_eq(view, newest) {
+            return Ok(());
+        }
         let page = u64::from(view.page_size().bytes());
         let bytes = u64::from(view.pages().0) * page;
         let in_wal = view.pages_in_wal().count() as u64 * page;
@@ -203,6 +207,28 @@ impl Upload {
             *source = Some(Source::Frozen(frozen));
         }
         Ok(())
+    }
+
+    /// An upload of `files` from the same view, for as long as that is lent to this one.
+    pub(super) fn followed_by(&self, files: Vec<UploadFile>) -> Upload {
+        Upload {
+            view: self.view.clone(),
+            header: self.header,
+            files,
+            confirmed: 0,
+        }
+    }
+
+    /// Whether a file that is not confirmed holds every page.
+    pub fn holds_everything(&self) -> bool {
+        let pages = u64::from(self.header.commit.0);
+        let mut left = self.files[self.confirmed..].iter();
+        left.any(|file| file.pages.len() >= pages)
+    }
+
+    /// How many pages the database has.
+    pub(super) fn commit(&self) -> PageCount {
+        self.header.commit
     }
 
     /// The files that are not confirmed, and their times.
@@ -221,6 +247,12 @@ impl Upload {
         self.confirmed += files;
     }
 
+    /// The newest `files` that are confirmed.
+    pub(super) fn newly_confirmed(&self, files: usize) -> &[UploadFile] {
+        let from = self.confirmed.saturating_sub(files);
+        &self.files[from..self.confirmed]
+    }
+
     /// The first file, if it is confirmed.
     pub(super) fn first_confirmed(&self) -> Option<FileName> {
         self.files[..self.confirmed].first().map(|file| file.name)
@@ -233,8 +265,13 @@ impl Upload {
     }
 
     /// The first file that is not confirmed.
+    pub(super) fn next(&self) -> Option<&UploadFile> {
+        self.files.get(self.confirmed)
+    }
+
+    /// Its name.
     pub(super) fn next_file(&self) -> Option<FileName> {
-        self.files().next().map(|(name, _)| name)
+        self.next().map(|file| file.name)
     }
 
     /// Writes the files that are not confirmed to `storage`, which may take long.

@@ -147,6 +147,11 @@ pub trait Storage: Send + Sync {
         false
     }
 
+    /// Whether the times in listings are the server's own, and not those that writers gave their files.
+    fn stamps_files(&self) -> bool {
+        false
+    }
+
     /// Deletes files; those already gone are fine. Stops at the first error.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ pub struct Txid(NonZeroU64);
 impl Txid {
     /// The first TXID of every replica.
     pub const FIRST: Txid = Txid(NonZeroU64::MIN);
+    /// The last there can be. No replica gets that far.
+    pub const LAST: Txid = Txid(NonZeroU64::MAX);
 
     /// The TXID numbered `number`; none for zero.
     pub fn new(number: u64) -> Option<Txid> {

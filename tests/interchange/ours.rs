@@ -1,6 +1,7 @@
 //! Litestream restores what we write.
 
-use crate::support::application::Session;
+use super::LEVELS;
+use crate::support::application::{Load, Session};
 use crate::support::process::eventually;
 use crate::support::rig::{Program, Rig, Settings, Sum};
 
@@ -96,4 +97,46 @@ fn a_database_that_shrinks_when_asked_is_restored_at_every_txid() {
 #[test]
 fn a_replica_on_s3_is_restored_at_every_txid() {
     every_txid_is_restored_alike(&super::on_s3(), 4096, 1);
+}
+
+/// What levels, snapshots and retention leave is restored by Litestream, at every stage.
+#[test]
+fn a_replica_with_levels_is_restored_alike_at_every_stage() {
+    let rig = Rig::new();
+    let mut session = create(&rig, 4096, 0);
+    let walbrook = rig.start_with(Program::Walbrook, &Settings::global(LEVELS));
+    let mut load = Load::start(&rig.db(), 30);
+    let mut levels_seen = [false; 4];
+    for statement in LIFE {
+        session.sql(statement);
+        load.wait_for(15);
+        for (seen, level) in levels_seen.iter_mut().zip([0, 1, 2, 9]) {
+            *seen |= rig.files(level).len() > usize::from(level != 0);
+        }
+        // Retention goes on meanwhile, so that both may have to plan again.
+        for restorer in Program::RESTORERS {
+            assert_eq!(load.losses(&rig.restore(restorer)).integrity, "ok");
+        }
+    }
+    load.pause();
+    let log = walbrook.stop().well().log;
+    assert!(!log.contains("ERROR"), "{log}");
+    assert_eq!(levels_seen, [true; 4], "levels 0, 1, 2 and 9");
+    rig.assert_in_sync();
+    load.losses(&rig.restore(Program::Litestream17)).none();
+    let first = rig.files(9).first().cloned();
+    let mut restored = 0;
+    for txid in rig.txids() {
+        let ours = rig.restored_sum(Program::Walbrook, Some(txid));
+        let theirs = rig.restored_sum(Program::Litestream17, Some(txid));
+        match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "at {txid}"),
+            (ours, theirs) => {
+                panic!("at {txid} we restore {ours:?} and they {theirs:?}, from {first:?}")
+            }
+        }
+        restored += 1;
+    }
+    println!("{restored} of {} TXIDs are ends of files", rig.newest());
+    assert!(restored < rig.newest(), "level 0 is thinned out");
 }

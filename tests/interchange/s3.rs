@@ -19,6 +19,8 @@ struct Object {
     in_header: String,
     /// The time that stands beside it.
     beside: String,
+    /// When it was stored, to the second.
+    stored: i64,
 }
 
 fn objects(rig: &Rig) -> Vec<Object> {
@@ -32,6 +34,11 @@ fn objects(rig: &Rig) -> Vec<Object> {
             millis: header.timestamp.millis(),
             in_header: header.timestamp.to_string(),
             beside: headers.remove("x-amz-meta-litestream-timestamp").unwrap(),
+            stored: {
+                let time = httpdate::parse_http_date(&headers["last-modified"]).unwrap();
+                let since = time.duration_since(std::time::UNIX_EPOCH).unwrap();
+                since.as_millis() as i64
+            },
         }
     };
     place.files(0).iter().map(object).collect()
@@ -56,10 +63,15 @@ fn times_stand_beside_objects_and_are_gone_by_alike() {
     }
 
     // A time names the newest state before it, so that of the first names none. Litestream goes by the times in
-    // listings, which are whole seconds here, when it looks whether there are newer files.
+    // listings, which are whole seconds here, when it looks whether there are older and newer files.
+    let oldest = objects[0].stored + 1000;
+    let first = objects
+        .partition_point(|object| object.millis < oldest)
+        .max(1);
     let newest = objects[objects.len() - 1].millis / 1000 * 1000;
     let named = objects.partition_point(|object| object.millis < newest);
-    for index in (1..named).step_by(named / 8) {
+    assert!(first + 8 < named, "{first} to {named}");
+    for index in (first..named).step_by((named - first) / 8) {
         let time = &objects[index].beside;
         let [theirs, ours] = BOTH.map(|program| {
             let restored = rig.restore_from(rig.place(), program, &["-timestamp", time]);

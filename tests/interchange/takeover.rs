@@ -28,16 +28,11 @@ const RELAY: [Program; 4] = [
 
 /// Hands the database on from program to program. Each is ended twice: with the application still, to compare
 /// its replica with the database byte for byte, and then in the middle of writes.
-fn relay(rig: &Rig, programs: [Program; 4], end: End, memory: Memory, litestreams: &Settings) {
-    let ours = Settings::default();
+fn relay(rig: &Rig, programs: [Program; 4], end: End, memory: Memory, settings: &Settings) {
     let mut load = Load::start(&rig.db(), 60);
     load.pause();
     crate::support::rig::sqlite(&rig.db(), "PRAGMA journal_mode = wal");
     for (leg, program) in programs.into_iter().enumerate() {
-        let settings = match program {
-            Program::Walbrook => &ours,
-            _ => litestreams,
-        };
         load.go();
         let process = rig.start_with(program, settings);
         wait_until_replicating(rig, &process, program);
@@ -144,6 +139,18 @@ fn a_database_is_handed_to_and_fro_with_levels() {
         Memory::Kept,
         &Settings::global(LEVELS),
     );
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_by_kills_with_levels() {
+    let settings = Settings::global(LEVELS);
+    relay(&Rig::new(), RELAY, End::Killed, Memory::Kept, &settings);
+}
+
+#[test]
+fn a_database_is_handed_to_and_fro_with_levels_without_local_state() {
+    let settings = Settings::global(LEVELS);
+    relay(&Rig::new(), RELAY, End::Stopped, Memory::Deleted, &settings);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use walbrook::storage::{FileName, Storage};
 use walbrook::sys::clock::{Clock, ManualClock};
 use walbrook::units::{Level, Timestamp};
 
-use super::server::{Fate, Server};
 use crate::support::application::Session;
 use crate::support::chance::Chance;
 use crate::support::memory::name;
 use crate::support::rig::Rig;
+use crate::support::server::{Fate, Server};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,7 @@ impl Bench {
             pages: view.pages(),
         };
         let footing = settle(&self.server, shape, remembered).unwrap();
-        self.destination.settled(footing)
+        self.destination.settled(footing, self.clock.instant())
     }
 
     fn next(&mut self) -> Upload {
@@ -83,6 +83,7 @@ impl Bench {
             .unwrap()
         {
             Finished::Confirmed { acked, .. } => format!("confirmed {}", acked.value()),
+            Finished::Compacted { files, .. } => format!("compacted {}", files.len()),
             Finished::Adopted { acked } => format!("adopted {}", acked.value()),
             Finished::CalledBack => "called back".to_string(),
             Finished::Contested => "contested".to_string(),

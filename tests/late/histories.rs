@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use walbrook::database::{DestinationState, PageSet};
-use walbrook::ltx::Decoder;
 use walbrook::replica::{Destination, Finished, Settled, Shape, Upload, settle};
 use walbrook::restore::{self, Target};
-use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, View, WalPosition};
+use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
 use walbrook::storage::{FileName, Storage};
 use walbrook::sys::clock::{Clock, ManualClock};
 use walbrook::units::{Level, Timestamp, Txid};
 
-use super::server::{Fate, Server};
 use crate::support::application::Session;
 use crate::support::chance::Chance;
 use crate::support::rig::Rig;
+use crate::support::server::{Fate, Server};
+use crate::support::states::{apply, image};
 
 const HISTORIES: u64 = 60;
 const STEPS: usize = 150;
@@ -48,18 +48,6 @@ struct History<'a> {
     contested: usize,
     restored: usize,
     log: Vec<String>,
-}
-
-fn image(view: &View) -> Vec<u8> {
-    let page_size = view.page_size().bytes() as usize;
-    let mut image = vec![0; page_size * view.pages().0 as usize];
-    for (page, content) in PageSet::all(view.pages())
-        .iter()
-        .zip(image.chunks_mut(page_size))
-    {
-        view.read_page(page, content).unwrap();
-    }
-    image
 }
 
 impl History<'_> {
@@ -208,7 +196,8 @@ impl History<'_> {
             };
             let footing = settle(&self.server, shape, remembered).unwrap();
             self.say(format!("  settled: {footing:?}"));
-            if let Settled::Taken(_) = self.destination.settled(footing) {
+            let now = self.clock.instant();
+            if let Settled::Taken(_) = self.destination.settled(footing, now) {
                 // A person looks, and starts it again.
                 self.restart(true);
                 return;
@@ -405,27 +394,6 @@ impl History<'_> {
         let restored = std::fs::read(self.rig.path("restored.db")).unwrap();
         assert!(restored == source, "{}", self.log.join("\n"));
     }
-}
-
-/// The files of `chain`, one over the other.
-fn apply(files: &BTreeMap<FileName, (Timestamp, Vec<u8>)>, chain: &[FileName]) -> Vec<u8> {
-    let mut pages = BTreeMap::new();
-    let mut end = 0;
-    for name in chain {
-        let mut decoder = Decoder::open(&files[name].1[..]).unwrap();
-        let page_size = decoder.header().page_size.bytes() as usize;
-        end = decoder.header().commit.0 as usize * page_size;
-        while let Some(page) = decoder.next_page().unwrap() {
-            let offset = (page.number().value() as usize - 1) * page_size;
-            pages.insert(offset, page.data().to_vec());
-        }
-        decoder.finish().unwrap();
-    }
-    let mut image = vec![0; end];
-    for (offset, content) in pages.range(..end) {
-        image[*offset..*offset + content.len()].copy_from_slice(content);
-    }
-    image
 }
 
 #[test]

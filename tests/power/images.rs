@@ -160,6 +160,7 @@ fn state(txid: u64, runs: u32) -> State {
         },
         destination: DestinationState {
             under_way: true,
+            levels: Vec::new(),
             location: "file:///replica".to_string(),
             acked: Mark {
                 txid: Txid::new(txid).unwrap(),

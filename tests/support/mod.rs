@@ -12,4 +12,6 @@ pub(crate) mod proxy;
 pub(crate) mod rig;
 pub(crate) mod s3;
 pub(crate) mod scratch;
+pub(crate) mod server;
+pub(crate) mod states;
 pub(crate) mod witness;

@@ -82,24 +82,51 @@ fn typical_mistakes_are_answered_word_for_word() {
 fn wrong_settings_are_answered_word_for_word() {
     let cases = [
         (
-            with("snapshot:\n  interval: 1h", "", ""),
-            "line 2, column 3: `snapshot.interval` is not supported yet by walbrook 0.1; it takes no periodic \
-             snapshots: take the key out",
+            with("snapshot:\n  interval: 0s", "", ""),
+            "line 2, column 13: snapshot.interval: must be greater than 0; write 1s for a second",
         ),
         (
-            with("levels: [{interval: 30s}]", "", ""),
-            "line 1, column 1: `levels` is not supported yet by walbrook 0.1; it does not compact replicas: take the \
-             key out",
+            with("levels: [{interval: 30s}, {intervall: 1m}]", "", ""),
+            "line 1, column 28: unknown key `intervall`; did you mean `interval`?",
         ),
         (
-            with("retention: {enabled: true}", "", ""),
-            "line 1, column 13: `retention.enabled` is not supported yet by walbrook 0.1; it deletes nothing from \
-             replicas: write `enabled: false`",
+            with("levels: []", "", ""),
+            "line 1, column 1: levels: there must be at least one; write `- interval: 30s` below it, or take the key \
+             out",
         ),
         (
-            with("", "snapshot: {retention: 24h}", ""),
-            "line 4, column 16: `dbs[0].snapshot.retention` is not supported yet by walbrook 0.1; it takes no periodic \
-             snapshots: take the key out",
+            with("levels: 30s", "", ""),
+            "line 1, column 1: levels: must be a list: begin each entry with `- `",
+        ),
+        (
+            with("levels: [{}]", "", ""),
+            "line 1, column 10: levels[0]: add `interval:` with how often the level is written",
+        ),
+        (
+            with("levels: [{interval: 30}]", "", ""),
+            "line 1, column 21: levels[0].interval: `30` has no unit: write 30s; Litestream would read this as 30 \
+             nanoseconds",
+        ),
+        (
+            with(
+                "levels: [{interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: \
+                 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}]",
+                "",
+                "",
+            ),
+            "line 1, column 1: levels: there can be 8 at most, these are 9",
+        ),
+        (
+            with("retention: {enabled: maybe}", "", ""),
+            "line 1, column 22: retention.enabled: `maybe` is not true or false",
+        ),
+        (
+            with("", "snapshot: {retention: 0}", ""),
+            "line 4, column 27: dbs[0].snapshot.retention: must be greater than 0; write 1s for a second",
+        ),
+        (
+            with("l0-retention-check-interval: 0", "", ""),
+            "line 1, column 30: l0-retention-check-interval: must be greater than 0; write 1s for a second",
         ),
         (
             with("addr: ':9090'", "", ""),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::tend::upkeep;
 use super::{CONTENTION_POLL, DatabaseThread, Found, SAFETY_POLL};
 use crate::database::{PageSet, Remembered};
 use crate::replica::Destination;
@@ -100,7 +101,8 @@ impl DatabaseThread {
                 (_, Resume::Gap(reason)) => Err(reason.to_string()),
                 (None, Resume::Continued) => Err("nothing is remembered".to_string()),
             };
-            let destination = Destination::new(location, known);
+            let destination =
+                Destination::new(location, known).with_upkeep(upkeep(&self.setup.config));
             self.destination = match under_way {
                 true => destination.in_doubt(self.now()),
                 false => destination,

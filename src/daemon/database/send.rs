@@ -16,7 +16,7 @@ impl DatabaseThread {
         else {
             return;
         };
-        if self.asked.is_some() || now < self.timers.sync_at {
+        if self.asked.is_some() || self.tending || now < self.timers.sync_at {
             return;
         }
         let database = Shape {
@@ -33,7 +33,7 @@ impl DatabaseThread {
     /// Sends what the replica lacks, if it is time to.
     pub(super) fn sync(&mut self, now: Instant) {
         self.keep_to_budget(now);
-        if now < self.timers.sync_at || !self.destination.has_work() {
+        if self.tending || now < self.sync_at() || !self.destination.has_work() {
             return;
         }
         self.remember_beginning();
@@ -50,20 +50,31 @@ impl DatabaseThread {
             .destination
             .next_upload(follower.view(), time, &*self.setup.storage);
         if let Some(upload) = next {
-            self.timers.sync_at = match self.stop {
-                Some(_) => now,
-                None => now + self.setup.config.replica.sync_interval,
-            };
-            let everything = self.destination.sends_everything();
-            if everything && let Err(error) = upload.freeze(&self.setup.config.meta_path) {
+            if !self.destination.is_tending() {
+                self.timers.sync_at = match self.stop {
+                    Some(_) => now,
+                    None => now + self.setup.config.replica.sync_interval,
+                };
+            }
+            let long = self.destination.sends_much();
+            let (view, directory) = (follower.view(), &self.setup.config.meta_path);
+            if long && let Err(error) = upload.freeze(view, directory) {
                 // Then it holds its view, as a small one does.
                 log::debug!("{}: {error}", self.name);
             }
-            self.order(Action::Upload { upload, everything });
+            self.order(Action::Upload { upload, long });
         }
     }
 
-    fn order(&self, action: Action) {
+    /// From when on there may be an upload. Levels follow a sync at once, and take no turn from the next.
+    pub(super) fn sync_at(&self) -> Instant {
+        match self.destination.is_tending() && !self.trouble.storage.is_on() {
+            true => self.now().min(self.timers.sync_at),
+            false => self.timers.sync_at,
+        }
+    }
+
+    pub(super) fn order(&self, action: Action) {
         self.setup.uploads.add(Task {
             storage: Arc::clone(&self.setup.storage),
             action,
@@ -86,7 +97,9 @@ impl DatabaseThread {
                 return;
             }
         };
-        let settled = self.destination.settled(footing);
+        let settled = self.destination.settled(footing, now);
+        self.plan_validation(now);
+        self.tell_of_holes();
         match settled {
             Settled::Taken(error) => {
                 self.trouble_with_storage(Class::of(&error), error.to_string(), now);
@@ -120,6 +133,7 @@ impl DatabaseThread {
                     acked.value()
                 );
             }
+            Some(Finished::Compacted { files, bytes }) => self.compacted(&files, bytes, now),
             Some(Finished::Adopted { acked }) => {
                 self.back_online(0, now);
                 log::info!(
@@ -143,7 +157,7 @@ impl DatabaseThread {
         }
     }
 
-    fn trouble_with_storage(&mut self, class: Class, error: String, now: Instant) {
+    pub(super) fn trouble_with_storage(&mut self, class: Class, error: String, now: Instant) {
         let time = self.setup.clock.now();
         if let Some(line) = self.trouble.storage.failed(class, error, now, time) {
             log::error!("{}: {line}", self.name);
@@ -156,7 +170,7 @@ impl DatabaseThread {
         self.timers.sync_at = now + pause;
     }
 
-    fn back_online(&mut self, sent: u64, now: Instant) {
+    pub(super) fn back_online(&mut self, sent: u64, now: Instant) {
         let Some(time) = self.trouble.storage.over(now) else {
             return;
         };

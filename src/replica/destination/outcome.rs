@@ -16,10 +16,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Activity, Destination, Doubt, Flight, Position};
+use super::{Activity, Asking, Destination, Doubt, Flight, Position};
 use crate::database::Mark;
 use crate::replica::UploadResult;
-use crate::storage::StorageError;
+use crate::storage::{FileName, StorageError};
 use crate::units::{Level, PageNumber, Timestamp, Txid};
 
 /// How long after its sender gave up a request may still arrive from the buffers of proxies and servers.
@@ -36,6 +36,13 @@ pub enum Finished {
         bytes: u64,
         /// Pages stored.
         pages: u64,
+    },
+    /// Files of levels are confirmed, which hold nothing new.
+    Compacted {
+        /// Which.
+        files: Vec<FileName>,
+        /// Bytes stored.
+        bytes: u64,
     },
     /// An earlier upload had arrived after all, and is what its TXID is now. The changes since will be sent.
     Adopted {
@@ -84,23 +91,31 @@ impl Destination {
             }
             return None;
         }
-        if result.confirmed > 0 {
-            self.advance(&flight, result.late_writes_replace, now);
+        if flight.for_levels {
+            return Some(self.finished_levels(flight, result, now));
         }
+        self.note_confirmed(&flight.upload, result.confirmed, now);
+        let carried =
+            result.confirmed > 0 && self.advance(&flight, result.late_writes_replace, now);
         let Some(error) = result.error else {
             let Position::At(standing) = &mut self.position else {
                 return None;
             };
             standing.broken = false;
+            let acked = standing.acked?.txid;
+            // Of a TXID that may yet have another content no level is written.
+            if !carried {
+                self.follow_up(&flight, now);
+            }
             return Some(Finished::Confirmed {
-                acked: standing.acked?.txid,
+                acked,
                 bytes: result.bytes,
                 pages: flight.pages.len(),
             });
         };
         let held = flight.upload.view().is_lent();
         match error {
-            StorageError::Arrived { created, .. } => Some(self.adopt(&flight, created)),
+            StorageError::Arrived { created, .. } => Some(self.adopt(&flight, created, now)),
             StorageError::InUse { .. } => {
                 self.put_back(flight, now);
                 Some(self.contest(error))
@@ -129,12 +144,13 @@ impl Destination {
         }
     }
 
-    /// Moves to the last confirmed file of `flight`.
-    fn advance(&mut self, flight: &Flight, late_writes_replace: bool, now: Instant) {
+    /// Moves to the last confirmed file of `flight`. Gives whether it may yet be replaced, so that all of it is
+    /// carried by the next.
+    fn advance(&mut self, flight: &Flight, late_writes_replace: bool, now: Instant) -> bool {
         let (Position::At(standing), Some((last, created))) =
             (&mut self.position, flight.upload.last_confirmed())
         else {
-            return;
+            return false;
         };
         standing.acked = Some(Mark {
             txid: last.txids.max(),
@@ -143,17 +159,22 @@ impl Destination {
         standing.newest = Some(created);
         standing.foreign = false;
         let in_doubt = self.doubt.take().is_some_and(|doubt| now < doubt.until);
-        if in_doubt && late_writes_replace {
+        let carried = in_doubt && late_writes_replace;
+        if carried {
             self.carry(flight);
         }
         if last.txids.max() == Txid::FIRST {
             // A base without its first sync, which any page will do for.
             self.dirty.insert(PageNumber::FIRST);
         }
+        carried
     }
 
     /// Makes dirty again what of `flight` is not confirmed, for a new upload.
     fn put_back(&mut self, flight: Flight, now: Instant) {
+        if flight.for_levels {
+            return self.give_up_levels(&flight, now);
+        }
         let acked = self.standing().and_then(|standing| standing.acked);
         // Of a TXID that is confirmed no other file under that name is ever written.
         let name_is_used_again = flight
@@ -182,9 +203,12 @@ impl Destination {
 
     /// What `flight` was to write stands there with an older content of ours. It is what that TXID is now, and all
     /// of the newer content goes out with the next.
-    fn adopt(&mut self, flight: &Flight, created: Timestamp) -> Finished {
+    fn adopt(&mut self, flight: &Flight, created: Timestamp, now: Instant) -> Finished {
         self.carry(flight);
         self.doubt = None;
+        if let Some(file) = flight.upload.next() {
+            self.note_file(file, flight.upload.commit(), now);
+        }
         if let (Position::At(standing), Some(name)) =
             (&mut self.position, flight.upload.next_file())
         {
@@ -213,7 +237,7 @@ impl Destination {
                 doubt.asked = true;
                 self.position = Position::Unsettled {
                     remembered: reached,
-                    contested: true,
+                    asking: Asking::Contested,
                 };
                 Finished::Contested
             }

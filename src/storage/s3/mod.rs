@@ -187,6 +187,10 @@ impl Storage for S3Storage {
         self.writing.conditions() != Conditions::Heeded
     }
 
+    fn stamps_files(&self) -> bool {
+        true
+    }
+
     fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
         let keys: Vec<String> = names
             .iter()

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
 use walbrook::units::{Level, Timestamp};
 
-use crate::support::chance::Chance;
+use super::chance::Chance;
 
 /// How long after its sender gave up a request may arrive.
 const LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// What a server makes of one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Answered,
     /// It takes effect, and the answer is lost.
     AnswerLost,
@@ -25,30 +25,32 @@ pub(super) enum Fate {
 }
 
 /// A server, and what is on the way to it.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Names that are taken are not written over.
-    pub(super) conditional: bool,
+    pub(crate) conditional: bool,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
-pub(super) struct Inner {
-    pub(super) files: BTreeMap<FileName, (Timestamp, Vec<u8>)>,
-    pub(super) delayed: Vec<Request>,
-    pub(super) fates: VecDeque<Fate>,
+pub(crate) struct Inner {
+    pub(crate) files: BTreeMap<FileName, (Timestamp, Vec<u8>)>,
+    pub(crate) delayed: Vec<Request>,
+    pub(crate) fates: VecDeque<Fate>,
     /// Names that the running process is not sure of.
     unsure: BTreeSet<FileName>,
-    pub(super) now: Option<Instant>,
+    pub(crate) now: Option<Instant>,
+    /// So many files more are deleted, if that is limited.
+    pub(crate) deletions_left: Option<usize>,
 }
 
-pub(super) struct Request {
+pub(crate) struct Request {
     name: FileName,
     file: (Timestamp, Vec<u8>),
     until: Instant,
 }
 
 impl Server {
-    pub(super) fn new(conditional: bool) -> Server {
+    pub(crate) fn new(conditional: bool) -> Server {
         Server {
             conditional,
             inner: Mutex::default(),
@@ -56,18 +58,18 @@ impl Server {
     }
 
     /// Time has passed, and takes requests with it.
-    pub(super) fn pass_to(&self, now: Instant) {
+    pub(crate) fn pass_to(&self, now: Instant) {
         let mut inner = self.lock();
         inner.now = Some(now);
         inner.delayed.retain(|request| now < request.until);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
 
     /// One request on its way arrives.
-    pub(super) fn deliver(&self, chance: &mut Chance) -> Option<FileName> {
+    pub(crate) fn deliver(&self, chance: &mut Chance) -> Option<FileName> {
         let mut inner = self.lock();
         if inner.delayed.is_empty() {
             return None;
@@ -81,7 +83,7 @@ impl Server {
     }
 
     /// A new process knows nothing of what an earlier one sent.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut inner = self.lock();
         inner.unsure.clear();
         inner.fates.clear();
@@ -184,7 +186,20 @@ impl Storage for Server {
         }
     }
 
-    fn delete(&self, _: &[FileName]) -> Result<(), StorageError> {
+    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
+        let mut inner = self.lock();
+        for name in names {
+            if inner.deletions_left == Some(0) {
+                return Err(StorageError::Unreachable {
+                    operation: "delete",
+                    location: name.to_string(),
+                    source: io::ErrorKind::TimedOut.into(),
+                    sent: true,
+                });
+            }
+            inner.deletions_left = inner.deletions_left.map(|left| left - 1);
+            inner.files.remove(name);
+        }
         Ok(())
     }
 

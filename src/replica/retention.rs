@@ -1,0 +1,146 @@
+//! Which files of a replica have had their time: decided here, from the inventory alone.
+//!
+//! The promise is that every state of the last `snapshots` can be restored, as finely as the levels still tell them
+//! apart. For that, [`expired`] gives a file only if
+//!
+//! - it is a snapshot, and a newer one is already older than the window: that one is the *floor*, the base for the
+//!   window's start. So a snapshot that is older than the window is always kept;
+//! - it stands on level 1 or above, and ends at or below the floor: no chain from the floor on needs it. And the level
+//!   above has come as far, since it may yet be merged from this one, by Litestream too;
+//! - it stands on level 0, and a file of level 1 that holds its TXIDs has been there for `syncs`;
+//! - it is a stray: another file of its level holds its TXIDs.
+//!
+//! The newest file of a level always stays: a level without files begins from nothing, for Litestream at TXID 1 again.
+//!
+//! Whoever planned a restore a moment ago may be about to read a file that has had its time. So the window is longer
+//! by [`GRACE`] than asked for, and level 0 is kept from when it was merged on, not from when it was written.
+//!
+//! The order is safe wherever it stops: snapshots go first, oldest first. Without its base a chain is not taken for
+//! one, by us nor by Litestream, so what is left half deleted is only ever below the floor. Level files and syncs go
+//! in ascending order, so that what is left of a level still joins.
+
+use std::time::{Duration, Instant};
+
+use super::inventory::Inventory;
+use crate::storage::FileName;
+use crate::units::{Level, Txid};
+
+/// How long a file that has had its time is still left for those who planned with it.
+const GRACE: Duration = Duration::from_secs(5 * 60);
+/// A file that may arrive late has done so by then.
+const STRAY_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// How long files are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retention {
+    /// Every state of this last time can be restored.
+    pub snapshots: Duration,
+    /// How long a sync stays after it was merged into level 1; none for ever.
+    pub syncs: Option<Duration>,
+    /// The least time between two deletions.
+    pub check: Duration,
+}
+
+/// What has had its time.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    /// In the order in which to delete.
+    pub(super) files: Vec<FileName>,
+    /// When there will be more.
+    pub(super) next: Option<Instant>,
+}
+
+/// The files of `inventory` that have had their time. `lasts` are the newest TXIDs of the levels from 1 on.
+pub(super) fn expired(
+    inventory: &Inventory,
+    lasts: &[Txid],
+    rules: &Retention,
+    now: Instant,
+) -> Expired {
+    let mut expired = Expired::default();
+    let floor = expired.snapshots(inventory, rules, now);
+    if let Some(floor) = floor {
+        expired.levels(inventory, lasts, floor, now);
+    }
+    if let Some(keep) = rules.syncs {
+        expired.syncs(inventory, keep, now);
+    }
+    expired.strays(inventory, now);
+    expired
+}
+
+impl Expired {
+    /// Gives the floor.
+    fn snapshots(
+        &mut self,
+        inventory: &Inventory,
+        rules: &Retention,
+        now: Instant,
+    ) -> Option<Txid> {
+        let window = rules.snapshots + GRACE.min(rules.snapshots);
+        let snapshots: Vec<(FileName, Duration)> = inventory.on(Level::SNAPSHOT, now).collect();
+        let floor = snapshots.iter().rposition(|(_, age)| *age >= window);
+        let older = &snapshots[..floor.unwrap_or(0)];
+        self.files.extend(older.iter().map(|(name, _)| *name));
+        // The next one to leave the window becomes the floor of those before it, if there are any.
+        let next = floor.map_or(1, |floor| floor + 1);
+        if let Some((_, age)) = snapshots.get(next) {
+            self.look_again(now + (window - *age));
+        }
+        floor.map(|floor| snapshots[floor].0.txids.max())
+    }
+
+    fn levels(&mut self, inventory: &Inventory, lasts: &[Txid], floor: Txid, now: Instant) {
+        for level in Level::all() {
+            if level == Level::SYNC || level == Level::SNAPSHOT {
+                continue;
+            }
+            // Where nothing merges this level any further, the floor alone counts.
+            let merged = lasts.get(usize::from(level.value())).copied();
+            let limit = merged.map_or(floor, |merged| merged.min(floor));
+            let newest = inventory.last(level);
+            let files = inventory.on(level, now).map(|(name, _)| name);
+            self.files.extend(
+                files.filter(|name| name.txids.max() <= limit && Some(name.txids.max()) != newest),
+            );
+        }
+    }
+
+    fn syncs(&mut self, inventory: &Inventory, keep: Duration, now: Instant) {
+        let Some(first_level) = Level::new(1) else {
+            return;
+        };
+        let newest = inventory.last(Level::SYNC);
+        let mut last_to_come = None;
+        for (name, _) in inventory.on(Level::SYNC, now) {
+            if Some(name.txids.max()) == newest {
+                continue;
+            }
+            match inventory.cover(first_level, name, now) {
+                Some((_, age)) if age >= keep => self.files.push(name),
+                // All of them at once, when the last has had its time: if there is no upload before.
+                Some((_, age)) => last_to_come = last_to_come.max(Some(keep - age)),
+                None => {}
+            }
+        }
+        if let Some(wait) = last_to_come {
+            self.look_again(now + wait);
+        }
+    }
+
+    fn strays(&mut self, inventory: &Inventory, now: Instant) {
+        for (name, age) in inventory.strays(now) {
+            if inventory.cover(name.level, name, now).is_none() {
+                continue;
+            }
+            match age >= STRAY_LIFE {
+                true => self.files.push(name),
+                false => self.look_again(now + (STRAY_LIFE - age)),
+            }
+        }
+    }
+
+    fn look_again(&mut self, at: Instant) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+}
