@@ -2,8 +2,8 @@
 //!
 //! A provider is recognised by the host of its endpoint. MinIO, Garage, SeaweedFS, Ceph and the like run under any
 //! host, so they all are [`USUAL`], which is safe for each of them; what they do not have is found out by asking, not
-//! by name. What a row says comes from the provider's documentation unless it is marked as
-//! Litestream's, whose automatic settings all are here.
+//! by name. Litestream's automatic settings all are here; what else a row says comes from documentation and users'
+//! reports, not from trying.
 
 use super::endpoint::Endpoint;
 use super::settings::{PART_BYTES_MAX, PART_BYTES_MIN, Settings};
