@@ -15,6 +15,9 @@
 //!   TXID. If one fails, those above wait. So `last` never grows with the level.
 //! - A file's time is that of the sync it ends with.
 //! - The base snapshot `[1..1]` is never merged: the first file of a level starts at TXID 2.
+//! - So no level is written while there is no snapshot: of a replica whose base is on level 0, as `litestream replicate
+//!   -once` leaves it, Litestream would delete the base once level 1 has come farther, although it does not hold it. A
+//!   replica without a snapshot is due for one at once.
 //!
 //! # A file that would say nothing new
 //!
@@ -197,14 +200,16 @@ impl Levels {
                 hole,
             });
         }
-        self.snapshots = self.upkeep.snapshots.map(|interval| Snapshots {
-            last: self.inventory.last(Level::SNAPSHOT),
-            interval,
-            timer: Timer::after(
+        self.snapshots = self.upkeep.snapshots.map(|interval| {
+            let last = self.inventory.last(Level::SNAPSHOT);
+            let lag = self.inventory.lag(Level::SNAPSHOT, Level::SNAPSHOT, now);
+            let mut timer = Timer::after(interval, lag, now);
+            timer.rung = last.is_none();
+            Snapshots {
+                last,
                 interval,
-                self.inventory.lag(Level::SNAPSHOT, Level::SNAPSHOT, now),
-                now,
-            ),
+                timer,
+            }
         });
         self.remembered.clear();
     }
@@ -357,7 +362,7 @@ impl Levels {
     /// below, unless it heals a hole.
     fn layers_due(&self, acked: Txid) -> Vec<&Layer> {
         let mut due = Vec::new();
-        if self.stopped || self.held_off.is_some() {
+        if self.stopped || self.held_off.is_some() || self.lacks_snapshot() {
             return due;
         }
         let rung = |layer: &Layer| layer.timer.rung && layer.last < acked;
@@ -380,6 +385,12 @@ impl Levels {
             written_below = 1;
         }
         due
+    }
+
+    /// Whether the first snapshot is still to come.
+    fn lacks_snapshot(&self) -> bool {
+        let mut snapshots = self.snapshots.iter();
+        snapshots.any(|snapshots| snapshots.last.is_none())
     }
 
     fn is_snapshot_due(&self, acked: Txid) -> bool {

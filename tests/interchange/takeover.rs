@@ -2,7 +2,7 @@
 
 use super::LEVELS;
 use crate::support::application::Load;
-use crate::support::process::{Process, eventually};
+use crate::support::process::{Process, eventually, wait_until};
 use crate::support::rig::{Program, Rig, Settings};
 
 /// How one program ends before the next one starts.
@@ -196,4 +196,38 @@ fn a_replica_on_s3_is_handed_to_and_fro_by_kills() {
 fn a_replica_on_s3_is_handed_to_and_fro_with_levels() {
     let levels = Settings::global(LEVELS);
     relay(&super::on_s3(), RELAY, End::Stopped, Memory::Kept, &levels);
+}
+
+#[test]
+fn a_replica_without_a_snapshot_is_given_one_before_level_0_is_emptied() {
+    let (rig, settings) = (Rig::new(), Settings::global(LEVELS));
+    let mut load = Load::start(&rig.db(), 60);
+    load.wait_for(20);
+    // It leaves the base on level 0 and nowhere else.
+    let config = rig.path("once.yml");
+    let text = settings.text_for(&[(&rig.db(), rig.place())]);
+    std::fs::write(&config, text).unwrap();
+    let mut once = Program::Litestream17.command();
+    once.args(["replicate", "-once", "-config"]).arg(config);
+    Process::start(&mut once, &rig.log(Program::Litestream17))
+        .ended()
+        .well();
+    let base = "0000000000000001-0000000000000001.ltx".to_string();
+    assert!(rig.files(0).contains(&base) && rig.files(9).is_empty());
+
+    let walbrook = rig.start_with(Program::Walbrook, &settings);
+    wait_until("level 1", || !rig.files(1).is_empty());
+    walbrook.stop().well();
+    // Litestream deletes what level 1 has passed, whether or not its own snapshot has come through.
+    let snapshots = rig.level(9);
+    if !snapshots.exists() {
+        std::fs::write(&snapshots, "none can be stored").unwrap();
+    }
+    let litestream = rig.start_with(Program::Litestream17, &settings);
+    wait_until("the base is gone from level 0", || {
+        !rig.files(0).contains(&base)
+    });
+    load.pause();
+    litestream.stop().well();
+    rig.assert_in_sync();
 }
