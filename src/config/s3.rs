@@ -11,7 +11,7 @@ use super::s3_values as values;
 use super::scalar;
 use super::section::{Given, Layers, Section};
 use super::yaml::Position;
-use crate::storage::s3::{Encryption, Keys, Settings};
+use crate::storage::s3::{Encryption, GivenKeys, GivenValue, Settings};
 use crate::units::Secret;
 
 /// The settings of a replica, and where its place is written. `url` is what its URL says, if it has one.
@@ -124,7 +124,7 @@ fn check(
 const ID: &str = "access-key-id";
 const ID_FILE: &str = "access-key-id-file";
 
-fn keys(layers: &Layers<'_>, base: &Base) -> Result<Option<Keys>, ConfigError> {
+fn keys(layers: &Layers<'_>, base: &Base) -> Result<Option<GivenKeys>, ConfigError> {
     let id = value_or_file(layers, ID, ID_FILE, base)?;
     let secret = value_or_file(layers, "secret-access-key", "secret-access-key-file", base)?;
     let with_id = layers.nearest_with(&[ID, ID_FILE])?;
@@ -139,10 +139,10 @@ fn keys(layers: &Layers<'_>, base: &Base) -> Result<Option<Keys>, ConfigError> {
         base,
     )?;
     match (id, secret, token) {
-        (Some((access_key_id, _)), Some((secret, _)), token) => Ok(Some(Keys {
+        (Some((access_key_id, _)), Some((secret_access_key, _)), token) => Ok(Some(GivenKeys {
             access_key_id,
-            secret_access_key: Secret::new(secret),
-            session_token: token.map(|(token, _)| Secret::new(token)),
+            secret_access_key,
+            session_token: token.map(|(token, _)| token),
         })),
         (None, None, None) => Ok(None),
         (Some((_, given)), None, _) => Err(given.invalid(
@@ -157,25 +157,27 @@ fn keys(layers: &Layers<'_>, base: &Base) -> Result<Option<Keys>, ConfigError> {
     }
 }
 
-/// The value of `key`, or the content of the file that `file_key` names. A secret, for all that is known here.
+/// The value of `key`, or that in the file that `file_key` names.
 fn value_or_file<'a>(
     layers: &Layers<'a>,
     key: &'static str,
     file_key: &'static str,
     base: &Base,
-) -> Result<Option<(String, Given<'a>)>, ConfigError> {
+) -> Result<Option<(GivenValue, Given<'a>)>, ConfigError> {
     let section = layers.nearest_with(&[key, file_key])?;
     match (section.given(key)?, section.given(file_key)?) {
         (None, None) => Ok(None),
         (Some(given), None) => {
             let value = values::plain(given.text.trim()).map_err(|reason| given.invalid(reason))?;
-            Ok(Some((value.to_owned(), given)))
+            Ok(Some((GivenValue::Here(Secret::new(value)), given)))
         }
         (None, Some(given)) => {
             let path = base
                 .absolute(given.text)
                 .map_err(|reason| given.invalid(reason))?;
-            let value = values::content_of(&path).map_err(|reason| given.invalid(reason))?;
+            let value = GivenValue::InFile(path);
+            // What is wrong with it is said at once, at its line.
+            value.read().map_err(|reason| given.invalid(reason))?;
             Ok(Some((value, given)))
         }
         (Some(_), Some(given)) => Err(ConfigError::at(
@@ -207,7 +209,10 @@ fn encryption(layers: &Layers<'_>, base: &Base) -> Result<Option<Encryption>, Co
     }
     match (customer_key, algorithm, layers.find(KMS_KEY)?) {
         (Some((key, given)), _, None) => {
-            let key = values::customer_key(&key).map_err(|reason| given.invalid(reason))?;
+            let key = key
+                .read()
+                .and_then(|key| values::customer_key(key.reveal()));
+            let key = key.map_err(|reason| given.invalid(reason))?;
             Ok(Some(Encryption::CustomerKey(key)))
         }
         (None, None, Some(given)) => {

@@ -1,10 +1,6 @@
 //! Values of S3 settings, from keys of the configuration and parameters of URLs alike. Much of it becomes header
 //! lines, so that nothing but plain characters passes. Errors repeat no value that could be a secret.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -12,9 +8,6 @@ use super::scalar;
 use super::text::quoted;
 use crate::storage::s3::{Encryption, Endpoint, PART_BYTES_MAX, PART_BYTES_MIN, Settings};
 use crate::units::Secret;
-
-/// The most bytes of a file that holds one value. Session tokens are the longest, at a few thousand.
-const VALUE_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// An endpoint; without a scheme it is `https`.
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -96,31 +89,6 @@ pub(super) fn plain(text: &str) -> Result<&str, String> {
         true => Ok(text),
         false => Err("has spaces or characters in it that cannot be part of it".to_owned()),
     }
-}
-
-/// The only content of the file at `path`, without the space around it.
-pub(super) fn content_of(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| {
-            file.take(VALUE_FILE_BYTES_MAX + 1)
-                .read_to_string(&mut text)
-        })
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let value = text.trim();
-    if value.is_empty() {
-        return Err(format!(
-            "{} is empty; write the value into it",
-            path.display()
-        ));
-    }
-    if text.len() as u64 > VALUE_FILE_BYTES_MAX || plain(value).is_err() {
-        return Err(format!(
-            "{} must hold the value and nothing else, on one line",
-            path.display()
-        ));
-    }
-    Ok(value.to_owned())
 }
 
 /// A key for SSE-C.

@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use walbrook::storage::s3::{Keys, S3Storage, Settings};
+use walbrook::storage::s3::{GivenKeys, Keys, S3Storage, Settings};
 use walbrook::storage::{Bounds, Content, FileName, Network, Storage, StorageError};
 use walbrook::sys::clock::{Clock, SystemClock};
 use walbrook::units::{Secret, Timestamp};
@@ -38,11 +38,11 @@ pub(crate) fn settings(server: &S3Server, path: &str) -> Settings {
         region: Some(server.region()),
         path_style: Some(true),
         ca_file: server.ca_file(),
-        keys: Some(Keys {
+        keys: Some(GivenKeys::from(Keys {
             access_key_id: server.access_key_id(),
             secret_access_key: Secret::new(server.secret_access_key()),
             session_token: None,
-        }),
+        })),
         ..Settings::new(server.bucket(), path)
     }
 }

@@ -1,6 +1,6 @@
 //! Servers that refuse: the error says what failed, where, and what to do, and never a secret.
 
-use walbrook::storage::s3::{Encryption, Keys, Settings};
+use walbrook::storage::s3::{Encryption, GivenKeys, Keys, Settings};
 use walbrook::storage::{Bounds, ByteRange, Storage, StorageError};
 use walbrook::units::{Level, Secret};
 
@@ -16,12 +16,13 @@ const SECRETS: [&str; 3] = [
     "distinctive-session-token",
 ];
 
-fn keys(access_key_id: String, secret: &str, token: Option<&str>) -> Option<Keys> {
-    Some(Keys {
+fn keys(access_key_id: String, secret: &str, token: Option<&str>) -> Option<GivenKeys> {
+    let keys = Keys {
         access_key_id,
         secret_access_key: Secret::new(secret.to_owned()),
         session_token: token.map(|token| Secret::new(token.to_owned())),
-    })
+    };
+    Some(keys.into())
 }
 
 /// The errors of all operations.
@@ -72,7 +73,7 @@ fn say(kind: Kind, settings: Settings, bench: &Bench, parts: &[&str]) {
 fn wrong_keys_are_told() {
     for kind in Kind::all() {
         let bench = Bench::new(kind);
-        let right = bench.settings.keys.clone().unwrap();
+        let right = bench.settings.keys.clone().unwrap().read().unwrap();
         let settings = |keys| Settings {
             keys,
             ..bench.settings.clone()
@@ -90,7 +91,7 @@ fn a_large_file_that_is_refused_is_no_broken_connection() {
     for kind in Kind::all() {
         for tls in kind.ways() {
             let bench = Bench::with(kind, *tls, Bounds::default());
-            let right = bench.settings.keys.clone().unwrap();
+            let right = bench.settings.keys.clone().unwrap().read().unwrap();
             let settings = Settings {
                 keys: keys(right.access_key_id, SECRETS[1], None),
                 endpoint: Some(bench.server.endpoint()),
@@ -140,7 +141,7 @@ fn a_missing_bucket_is_told() {
 #[test]
 fn other_refusals_are_told() {
     let bench = Bench::new(Kind::SeaweedFs);
-    let right = bench.settings.keys.clone().unwrap();
+    let right = bench.settings.keys.clone().unwrap().read().unwrap();
     let settings = Settings {
         keys: keys(
             right.access_key_id,

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use super::{error_of, quiet, read, read_all};
 use crate::config::tests::base;
 use crate::config::{Config, ReplicaLocation};
-use crate::storage::s3::{Encryption, Keys, Settings};
+use crate::storage::s3::{Encryption, GivenKeys, Keys, Settings};
 use crate::units::{Secret, Timestamp};
 
 /// 32 bytes.
@@ -68,11 +68,11 @@ fn every_key_is_read() {
         part_size: Some(10_000_000),
         concurrency: Some(3),
         encryption: Encryption::CustomerKey(Secret::new(CUSTOMER_KEY)),
-        keys: Some(Keys {
+        keys: Some(GivenKeys::from(Keys {
             access_key_id: "AKIA".to_owned(),
             secret_access_key: Secret::new("hunter2"),
             session_token: Some(Secret::new("token")),
-        }),
+        })),
         ..Settings::new("my.bucket", "a/b")
     };
     let place = "type: s3\nbucket: my.bucket\npath: a/b";
@@ -173,7 +173,7 @@ fn secrets_can_stand_in_files() {
         settings("", &format!("{place}\n{lines}")),
         settings(&lines, place),
     ] {
-        let keys = settings.keys.unwrap();
+        let keys = settings.keys.unwrap().read().unwrap();
         assert_eq!(keys.access_key_id, "AKIA");
         assert_eq!(keys.secret_access_key.reveal(), "hunter2");
         assert_eq!(keys.session_token.unwrap().reveal(), "token");
@@ -225,7 +225,7 @@ fn keys_of_two_levels_are_not_mixed_up() {
         shared,
         "type: s3\nbucket: b\naccess-key-id: near\nsecret-access-key: s",
     );
-    let keys = own.keys.unwrap();
+    let keys = own.keys.unwrap().read().unwrap();
     assert_eq!(
         (keys.access_key_id.as_str(), keys.session_token),
         ("near", None)
@@ -236,7 +236,7 @@ fn keys_of_two_levels_are_not_mixed_up() {
         shared,
         &format!("type: s3\nbucket: b\naccess-key-id-file: {file}"),
     );
-    assert_eq!(own.keys.unwrap().access_key_id, "near");
+    assert_eq!(own.keys.unwrap().read().unwrap().access_key_id, "near");
     let shared = format!("sse-customer-key: {CUSTOMER_KEY}");
     let own = settings(&shared, "type: s3\nbucket: b\nsse-kms-key-id: mine");
     assert_eq!(own.encryption, Encryption::Kms("mine".to_owned()));

@@ -103,17 +103,17 @@ impl Bucket {
         settings: Settings,
         change: impl FnOnce(&mut Target),
     ) -> Bucket {
-        use super::settings::Keys;
+        use super::{GivenKeys, Keys};
         use crate::storage::Bounds;
         use crate::sys::clock::SystemClock;
         use crate::units::Secret;
         let settings = Settings {
             region: Some("r".to_owned()),
-            keys: Some(Keys {
+            keys: Some(GivenKeys::from(Keys {
                 access_key_id: "id".to_owned(),
                 secret_access_key: Secret::new("secret".to_owned()),
                 session_token: None,
-            }),
+            })),
             ..settings
         };
         let network = Network::new(Bounds::default(), Arc::new(SystemClock));

@@ -12,6 +12,7 @@ mod credentials;
 mod delete;
 mod endpoint;
 mod get;
+mod given;
 mod keys;
 mod list;
 mod parts;
@@ -36,6 +37,7 @@ use crate::units::{Level, Timestamp};
 #[cfg(any(test, fuzzing))]
 pub use anything::read_anything;
 pub use endpoint::Endpoint;
+pub use given::{GivenKeys, GivenValue};
 pub use provider::UrlHost;
 pub use settings::{Encryption, Keys, PART_BYTES, PART_BYTES_MAX, PART_BYTES_MIN, Settings};
 

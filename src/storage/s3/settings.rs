@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::given::GivenKeys;
 use super::provider;
 use crate::units::Secret;
 
@@ -47,7 +48,7 @@ pub struct Settings {
     /// How the server shall encrypt.
     pub encryption: Encryption,
     /// The keys; none looks in the usual places.
-    pub keys: Option<Keys>,
+    pub keys: Option<GivenKeys>,
 }
 
 impl Settings {

@@ -9,12 +9,12 @@ use super::environment::Environment;
 use super::found::{Found, check};
 use super::web_identity::Identity;
 use super::{CredentialsError, Sources, container, instance, profile};
-use crate::storage::s3::Keys;
+use crate::storage::s3::GivenKeys;
 use crate::sys::clock::Clock;
 
 /// All that keys may come from.
 pub(super) struct Chain {
-    pub(super) configured: Option<Keys>,
+    pub(super) configured: Option<GivenKeys>,
     pub(super) region: Option<String>,
     pub(super) environment: Environment,
     pub(super) sources: Sources,
@@ -26,10 +26,9 @@ pub(super) struct Chain {
 impl Chain {
     /// The keys that go first.
     pub(super) fn find(&self) -> Result<Found, CredentialsError> {
-        if let Some(keys) = &self.configured {
-            check(keys)
-                .map_err(|reason| CredentialsError::unusable("the configuration", reason))?;
-            return Ok(Found::fixed(keys.clone()));
+        if let Some(given) = &self.configured {
+            return configured(given)
+                .map_err(|reason| CredentialsError::unusable("the configuration", reason));
         }
         let mut notes = Vec::new();
         if let Some(found) = self.environment.keys(&mut notes)? {
@@ -81,10 +80,20 @@ impl Chain {
     }
 }
 
+fn configured(given: &GivenKeys) -> Result<Found, String> {
+    let keys = given.read()?;
+    check(&keys)?;
+    Ok(match given.may_change() {
+        true => Found::changing(keys, None),
+        false => Found::fixed(keys),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fake::{Fake, chain, scratch};
     use super::*;
+    use crate::storage::s3::{GivenValue, Keys};
     use crate::units::Secret;
 
     const CONTAINER: (&str, &str) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/c");
@@ -110,11 +119,12 @@ mod tests {
 
         let mut all = chain(&environment, &home, &fake);
         assert_eq!(all.find().unwrap().keys.access_key_id, "ENV");
-        all.configured = Some(Keys {
+        let keys = Keys {
             access_key_id: "CONFIG".to_owned(),
             secret_access_key: Secret::new("s"),
             session_token: None,
-        });
+        };
+        all.configured = Some(keys.into());
         assert_eq!(all.find().unwrap().keys.access_key_id, "CONFIG");
         let error = chain(&environment[2..], &home, &fake).find().err().unwrap();
         assert!(error.to_string().contains("AWS_ROLE_ARN"), "{error}");
@@ -147,6 +157,28 @@ mod tests {
             chain(&[], &home, &fake).find().unwrap().keys.access_key_id,
             "EC2"
         );
+    }
+
+    #[test]
+    fn files_that_the_configuration_names_are_read_anew() {
+        let home = scratch("files");
+        let file = home.join("id");
+        std::fs::write(&file, "ONE\n").unwrap();
+        let mut chain = chain(&[], &home, &Fake::new());
+        chain.configured = Some(GivenKeys {
+            access_key_id: GivenValue::InFile(file.clone()),
+            secret_access_key: GivenValue::Here(Secret::new("hunter2")),
+            session_token: None,
+        });
+        assert_eq!(chain.find().unwrap().keys.access_key_id, "ONE");
+        std::fs::write(&file, "TWO\n").unwrap();
+        let found = chain.find().unwrap();
+        assert_eq!(found.keys.access_key_id, "TWO");
+        assert!(found.may_change);
+        std::fs::remove_file(&file).unwrap();
+        let said = chain.find().err().unwrap().to_string();
+        assert!(said.contains(&file.display().to_string()), "{said}");
+        assert!(!said.contains("hunter2"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fake::{Fake, Scratch, response, scratch, start};
 use super::{Credentials, Environment};
-use crate::storage::s3::{Keys, Settings};
+use crate::storage::s3::{GivenKeys, GivenValue, Keys, Settings};
 use crate::sys::clock::ManualClock;
 use crate::units::{Secret, Timestamp};
 
@@ -24,7 +24,7 @@ fn setup(variables: &[(&str, &str)]) -> Setup {
     configured(variables, None)
 }
 
-fn configured(variables: &[(&str, &str)], keys: Option<Keys>) -> Setup {
+fn configured(variables: &[(&str, &str)], keys: Option<GivenKeys>) -> Setup {
     let fake = Fake::new();
     let clock = Arc::new(ManualClock::new(start()));
     let home = scratch("cache");
@@ -144,11 +144,34 @@ fn keys_of_the_environment_and_of_the_configuration_stay_refused() {
         secret_access_key: Secret::new("s"),
         session_token: None,
     };
-    for setup in [setup(&variables), configured(&[], Some(configured_keys))] {
+    for setup in [
+        setup(&variables),
+        configured(&[], Some(configured_keys.into())),
+    ] {
         let used = setup.credentials.current().unwrap();
         assert!(!setup.credentials.refused(&used));
         assert_eq!(setup.credentials.current().unwrap(), used);
     }
+}
+
+#[test]
+fn keys_in_files_are_read_again_when_they_are_refused() {
+    let home = scratch("exchanged");
+    let file = home.join("secret");
+    std::fs::write(&file, "old").unwrap();
+    let mut given = GivenKeys::from(Keys {
+        access_key_id: "A".to_owned(),
+        secret_access_key: Secret::new(""),
+        session_token: None,
+    });
+    given.secret_access_key = GivenValue::InFile(file.clone());
+    let setup = configured(&[], Some(given));
+    let used = setup.credentials.current().unwrap();
+    std::fs::write(&file, "new").unwrap();
+    assert_eq!(setup.credentials.current().unwrap(), used, "while it holds");
+    assert!(setup.credentials.refused(&used));
+    let exchanged = setup.credentials.current().unwrap();
+    assert_eq!(exchanged.secret_access_key.reveal(), "new");
 }
 
 #[test]
@@ -158,7 +181,7 @@ fn configured_keys_that_fit_into_no_header_are_refused() {
         secret_access_key: Secret::new("hunter2"),
         session_token: None,
     };
-    let error = configured(&[], Some(keys))
+    let error = configured(&[], Some(keys.into()))
         .credentials
         .current()
         .unwrap_err();
