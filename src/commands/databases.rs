@@ -9,6 +9,7 @@ use super::json::Json;
 use super::source::ConfigFile;
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
+use crate::config::ReplicaConfig;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "databases",
@@ -57,9 +58,12 @@ pub(crate) fn run(
     let file = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     let (config, warnings) = file.load()?;
     super::print_warnings(&warnings);
-    let rows = config.databases.iter().map(|database| {
-        let path = database.path.display().to_string();
-        (path, database.replica.location.kind())
+    let rows = config.databases.iter().flat_map(|database| {
+        let row = |replica: &ReplicaConfig| {
+            let path = database.path.display().to_string();
+            (path, replica.location.kind())
+        };
+        database.replicas.iter().map(row)
     });
     if arguments.json {
         let object = |(path, kind)| {

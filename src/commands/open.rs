@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::CommandError;
-use crate::config::{DatabaseConfig, ReplicaLocation};
+use crate::config::{DatabaseConfig, ReplicaConfig, ReplicaLocation};
 use crate::storage::file::{FileStorage, Ownership};
 use crate::storage::s3::{S3Storage, Settings};
 use crate::storage::{Network, Storage};
@@ -24,24 +24,28 @@ pub(super) fn storage(
     })
 }
 
-/// The storage that `database` is replicated to. What is created there belongs to the database's owner.
+/// The storages that `database` is replicated to, in their order. What is created there belongs to the database's
+/// owner.
 ///
 /// # Errors
 /// As [`storage`].
-pub(super) fn replica_of(
+pub(super) fn replicas_of(
     database: &DatabaseConfig,
     network: &Arc<Network>,
-) -> Result<Arc<dyn Storage>, CommandError> {
-    Ok(match &database.replica.location {
-        ReplicaLocation::File(root) => {
-            let storage = file_storage(root).exclusive();
-            Arc::new(match ownership_of(&database.path) {
-                Some(ownership) => storage.with_ownership(ownership),
-                None => storage,
-            })
-        }
-        ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
-    })
+) -> Result<Vec<Arc<dyn Storage>>, CommandError> {
+    let open = |replica: &ReplicaConfig| -> Result<Arc<dyn Storage>, CommandError> {
+        Ok(match &replica.location {
+            ReplicaLocation::File(root) => {
+                let storage = file_storage(root).exclusive();
+                Arc::new(match ownership_of(&database.path) {
+                    Some(ownership) => storage.with_ownership(ownership),
+                    None => storage,
+                })
+            }
+            ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
+        })
+    };
+    database.replicas.iter().map(open).collect()
 }
 
 fn file_storage(root: &Path) -> FileStorage {

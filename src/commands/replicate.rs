@@ -150,12 +150,10 @@ pub(crate) fn run(
     let network = Network::new(config.network, Arc::new(SystemClock));
     let mut storages = HashMap::new();
     for database in &config.databases {
-        let storage = open::replica_of(database, &network)?;
-        storages.insert(database.path.clone(), storage);
+        let replicas = open::replicas_of(database, &network)?;
+        storages.insert(database.path.clone(), replicas);
     }
-    let ended = daemon::replicate(&config, mode, |database| {
-        Arc::clone(&storages[&database.path])
-    });
+    let ended = daemon::replicate(&config, mode, |database| storages[&database.path].clone());
     let traffic = network.traffic().counts();
     if traffic.requests() > 0 {
         log::info!("the network was asked for {traffic}");

@@ -12,7 +12,7 @@ use argh::FromArgs;
 use super::flags::{self, Flag};
 use super::source::ConfigFile;
 use super::{CommandError, CommandHelp, Outcome};
-use crate::config::{DatabaseConfig, ReplicaLocation, database_path};
+use crate::config::{database_path, default_meta_path};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "reset",
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: ResetArguments, out: &mut dyn Write) -> Result<Outc
             super::print_warnings(&warnings);
             config.find(&path)?.meta_path.clone()
         }
-        _ => usual_meta_path(&path),
+        _ => default_meta_path(&path),
     };
     let remembered = remembered(&meta)?;
     if remembered.is_empty() {
@@ -91,12 +91,6 @@ pub(crate) fn run(arguments: ResetArguments, out: &mut dyn Write) -> Result<Outc
         )?,
     }
     Ok(Outcome::Success)
-}
-
-/// Where the memory of the database at `path` is without a configuration.
-fn usual_meta_path(path: &Path) -> PathBuf {
-    let nowhere = ReplicaLocation::File(PathBuf::new());
-    DatabaseConfig::new(path.to_path_buf(), nowhere).meta_path
 }
 
 /// What of the directory `meta` is ours or Litestream's.

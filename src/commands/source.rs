@@ -58,7 +58,7 @@ impl ReplicaSource {
             ReplicaSource::Database { path, config } => {
                 let (config, warnings) = config.load()?;
                 super::print_warnings(&warnings);
-                let location = &config.find(path)?.replica.location;
+                let location = &config.find(path)?.replicas[0].location;
                 open::storage(location, &network(config.network))
             }
         }

@@ -1,14 +1,15 @@
 //! From the tree of nodes to the [`Config`] it means.
 
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 use super::checks::{self, Placed};
 use super::defaults;
 use super::error::{ConfigError, Problem, Warning};
 use super::keeping;
 use super::location::{ReplicaKind, ReplicaLocation, invalid_url, reject_url_as_path};
-use super::model::{Config, DatabaseConfig, LogLevel, Logging, bounds_for, largest_part};
+use super::model::{
+    Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig, Replicas, bounds_for, largest_part,
+};
 use super::paths::Base;
 use super::section::{Layers, Section};
 use super::text::quoted;
@@ -32,7 +33,8 @@ pub(super) fn build(
     // After the databases: an unsupported replica type explains the settings for it at the top level.
     let locations = databases
         .iter()
-        .map(|placed| &placed.database.replica.location);
+        .flat_map(|placed| placed.database.replicas.iter())
+        .map(|replica| &replica.location);
     let kinds: Vec<&str> = locations.map(ReplicaLocation::kind).collect();
     schema::check(root, "", schema::TOP, &kinds, warnings)?;
     if databases.is_empty() {
@@ -81,13 +83,8 @@ fn database(
     let path = base
         .database(path_text)
         .map_err(|reason| section.invalid(path_position, "path", reason))?;
-    let replica_node = replica_node(&section)?;
-    let replica_name = format!("{}replica.", section.name);
-    let replica = replica(replica_node, replica_name, top, base, warnings)?;
-    let mut database = DatabaseConfig::new(path, replica.location);
-    if let Some(interval) = replica.sync_interval {
-        database.replica.sync_interval = interval;
-    }
+    let (replicas, replica_positions) = replicas(&section, top, base, warnings)?;
+    let mut database = DatabaseConfig::new(path, replicas);
     if let Some((text, position)) = section
         .text("meta-path")?
         .filter(|(text, _)| !text.is_empty())
@@ -114,38 +111,57 @@ fn database(
     Ok(Placed {
         database,
         path_position,
-        replica_position: replica.position,
+        replica_positions,
     })
 }
 
-/// The one replica of a database, under either of its keys.
-fn replica_node<'a>(section: &Section<'a>) -> Result<&'a Node, ConfigError> {
-    let several = section.list("replicas")?;
-    match (section.entry("replica"), several) {
-        (Some(entry), []) => Ok(&entry.value),
-        (Some(entry), _) => Err(ConfigError::at(
-            entry.position,
-            Problem::Conflict(format!(
-                "{}: cannot specify `replica` and `replicas` on a database; keep `replica`",
-                section.name.trim_end_matches('.')
-            )),
-        )),
-        (None, [one]) => Ok(one),
-        (None, []) => Err(section.missing(
-            "must specify replica for database: add `replica:` with `path:` or `url:` below it",
-        )),
-        (None, [_, second, ..]) => Err(section.invalid(
-            second.position,
-            "replicas",
-            "multiple replicas on a single database are no longer supported; keep one, as `replica`",
-        )),
+/// The replicas of a database, with their positions: one under `replica`, or some under `replicas`.
+fn replicas(
+    section: &Section<'_>,
+    top: &Section<'_>,
+    base: &Base,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Replicas, Vec<Position>), ConfigError> {
+    let nodes: Vec<(String, &Node)> = match (section.entry("replica"), section.list("replicas")?) {
+        (Some(entry), []) => vec![("replica".to_owned(), &entry.value)],
+        (Some(entry), _) => {
+            return Err(ConfigError::at(
+                entry.position,
+                Problem::Conflict(format!(
+                    "{}: cannot specify `replica` and `replicas` on a database; keep `replica`",
+                    section.name.trim_end_matches('.')
+                )),
+            ));
+        }
+        // Named as the one that it is.
+        (None, [one]) => vec![("replica".to_owned(), one)],
+        (None, [_, second, ..]) => {
+            return Err(section.invalid(
+                second.position,
+                "replicas",
+                "multiple replicas on a single database are no longer supported; keep one, as `replica`",
+            ));
+        }
+        (None, several) => several
+            .iter()
+            .enumerate()
+            .map(|(index, node)| (format!("replicas[{index}]"), &**node))
+            .collect(),
+    };
+    let mut replicas = Vec::new();
+    let mut positions = Vec::new();
+    for (name, node) in nodes {
+        let name = format!("{}{name}.", section.name);
+        let (config, position) = replica(node, name, top, base, warnings)?;
+        replicas.push(config);
+        positions.push(position);
     }
-}
-
-struct Replica {
-    location: ReplicaLocation,
-    position: Position,
-    sync_interval: Option<Duration>,
+    let replicas = Replicas::several(replicas).ok_or_else(|| {
+        section.missing(
+            "must specify replica for database: add `replica:` with `path:` or `url:` below it",
+        )
+    })?;
+    Ok((replicas, positions))
 }
 
 fn replica(
@@ -154,7 +170,7 @@ fn replica(
     top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
-) -> Result<Replica, ConfigError> {
+) -> Result<(ReplicaConfig, Position), ConfigError> {
     let section = Section::new(node, name)?;
     if let Some(path) = section.given("path")? {
         reject_url_as_path(path.text).map_err(|reason| path.invalid(reason))?;
@@ -176,15 +192,13 @@ fn replica(
         ReplicaKind::File => file_location(&section, base)?,
         ReplicaKind::S3 => s3_location(&layers, base)?,
     };
-    let sync_interval = match section.read("sync-interval", scalar::interval)? {
-        Some(interval) => Some(interval),
-        None => top.read("sync-interval", scalar::interval)?,
-    };
-    Ok(Replica {
-        location,
-        position,
-        sync_interval,
-    })
+    let mut replica = ReplicaConfig::new(location);
+    let own = section.read("sync-interval", scalar::interval)?;
+    let shared = || top.read("sync-interval", scalar::interval);
+    if let Some(interval) = own.map_or_else(shared, |own| Ok(Some(own)))? {
+        replica.sync_interval = interval;
+    }
+    Ok((replica, position))
 }
 
 /// The scheme of the URL says it, whatever the type is; without both it is a directory.

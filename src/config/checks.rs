@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::{ConfigError, Problem, Warning};
 use super::location::ReplicaLocation;
-use super::model::DatabaseConfig;
+use super::model::{DatabaseConfig, ReplicaConfig};
 use super::paths::resolved;
 use super::yaml::Position;
 
@@ -13,7 +13,8 @@ use super::yaml::Position;
 pub(super) struct Placed {
     pub(super) database: DatabaseConfig,
     pub(super) path_position: Position,
-    pub(super) replica_position: Position,
+    /// Of each replica.
+    pub(super) replica_positions: Vec<Position>,
 }
 
 /// Checks the databases against each other.
@@ -21,12 +22,18 @@ pub(super) fn check(databases: &[Placed], warnings: &mut Vec<Warning>) -> Result
     let resolved: Vec<Resolved<'_>> = databases.iter().map(Resolved::new).collect();
     for (index, later) in resolved.iter().enumerate() {
         for earlier in &resolved[..index] {
-            check_pair(earlier, later, warnings)?;
+            check_databases(earlier, later)?;
         }
     }
-    for owner in &resolved {
-        for other in &resolved {
-            check_replica_against(owner, other, warnings)?;
+    let replicas: Vec<Replica<'_>> = databases.iter().flat_map(Replica::all_of).collect();
+    for (index, later) in replicas.iter().enumerate() {
+        for earlier in &replicas[..index] {
+            check_replicas(earlier, later, warnings)?;
+        }
+    }
+    for replica in &replicas {
+        for database in &resolved {
+            check_replica_against(replica, database, warnings)?;
         }
     }
     Ok(())
@@ -37,7 +44,15 @@ struct Resolved<'a> {
     placed: &'a Placed,
     path: PathBuf,
     meta: PathBuf,
-    replica: Place,
+}
+
+/// A replica with its true place.
+struct Replica<'a> {
+    /// Of which database.
+    database: &'a DatabaseConfig,
+    config: &'a ReplicaConfig,
+    position: Position,
+    place: Place,
 }
 
 /// Where the files of a replica are.
@@ -124,16 +139,28 @@ impl Resolved<'_> {
             placed,
             path: resolved(&database.path),
             meta: resolved(&database.meta_path),
-            replica: Place::of(&database.replica.location),
         }
     }
 }
 
-fn check_pair(
-    earlier: &Resolved<'_>,
-    later: &Resolved<'_>,
-    warnings: &mut Vec<Warning>,
-) -> Result<(), ConfigError> {
+impl Replica<'_> {
+    fn all_of(placed: &Placed) -> impl Iterator<Item = Replica<'_>> {
+        let database = &placed.database;
+        let positions = placed.replica_positions.iter();
+        database
+            .replicas
+            .iter()
+            .zip(positions)
+            .map(|(config, &position)| Replica {
+                database,
+                config,
+                position,
+                place: Place::of(&config.location),
+            })
+    }
+}
+
+fn check_databases(earlier: &Resolved<'_>, later: &Resolved<'_>) -> Result<(), ConfigError> {
     let (first, second) = (&earlier.placed.database, &later.placed.database);
     if earlier.path == later.path {
         return conflict(
@@ -156,33 +183,42 @@ fn check_pair(
             ),
         );
     }
-    let replicas_collide = earlier.replica.shares_files(&later.replica)
-        || later.replica.shares_files(&earlier.replica);
-    if replicas_collide {
+    Ok(())
+}
+
+fn check_replicas(
+    earlier: &Replica<'_>,
+    later: &Replica<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ConfigError> {
+    let (first, second) = (
+        earlier.database.path.display(),
+        later.database.path.display(),
+    );
+    let (outer, inner) = (&earlier.config.location, &later.config.location);
+    if earlier.place.shares_files(&later.place) || later.place.shares_files(&earlier.place) {
         return conflict(
-            later.placed.replica_position,
+            later.position,
             format!(
-                "the replica {} of {} (line {}) is also that of {} (line {}); give each database a {} of its own",
-                second.replica.location,
-                second.path.display(),
-                later.placed.replica_position.line,
-                first.path.display(),
-                earlier.placed.replica_position.line,
-                later.replica.noun()
+                "the replica {inner} of {second} (line {}) is also that of {first} (line {}); give each {} \
+                 a {} of its own",
+                later.position.line,
+                earlier.position.line,
+                match earlier.database.path == later.database.path {
+                    true => "replica",
+                    false => "database",
+                },
+                later.place.noun()
             ),
         );
     }
-    if later.replica.contains(&earlier.replica) || earlier.replica.contains(&later.replica) {
+    if later.place.contains(&earlier.place) || earlier.place.contains(&later.place) {
         warnings.push(Warning::at(
-            later.placed.replica_position,
+            later.position,
             format!(
-                "the replica {} of {} and the replica {} of {} (line {}) lie inside each other; whoever deletes the \
-                 outer one deletes both",
-                second.replica.location,
-                second.path.display(),
-                first.replica.location,
-                first.path.display(),
-                earlier.placed.replica_position.line
+                "the replica {inner} of {second} and the replica {outer} of {first} (line {}) lie inside each other; \
+                 whoever deletes the outer one deletes both",
+                earlier.position.line
             ),
         ));
     }
@@ -191,15 +227,15 @@ fn check_pair(
 
 /// A replica must be neither a database nor in a directory that holds what is remembered about one.
 fn check_replica_against(
-    owner: &Resolved<'_>,
+    replica: &Replica<'_>,
     other: &Resolved<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ConfigError> {
-    let Place::Directory(directory) = &owner.replica else {
+    let Place::Directory(directory) = &replica.place else {
         return Ok(());
     };
-    let replica = &owner.placed.database.replica.location;
-    let position = owner.placed.replica_position;
+    let position = replica.position;
+    let replica = &replica.config.location;
     let database = other.placed.database.path.display();
     if directory.starts_with(&other.meta) {
         return conflict(

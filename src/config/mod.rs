@@ -32,7 +32,9 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Problem, Warning};
 pub use keeping::KeepingConfig;
 pub use location::ReplicaLocation;
-pub use model::{Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig};
+pub use model::{
+    Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig, Replicas, default_meta_path,
+};
 pub(crate) use paths::{Base, is_url};
 pub use yaml::{FILE_BYTES_MAX, Position};
 
@@ -71,11 +73,12 @@ impl Config {
     pub fn from_arguments(database: &str, url: &str) -> Result<Config, ConfigError> {
         let path = database_path(database)?;
         let location = ReplicaLocation::parse_url(url).map_err(ConfigError::new)?;
+        let replicas = Replicas::one(ReplicaConfig::new(location));
         let start = Position { line: 1, column: 1 };
         let placed = checks::Placed {
-            database: DatabaseConfig::new(path, location),
+            database: DatabaseConfig::new(path, replicas),
             path_position: start,
-            replica_position: start,
+            replica_positions: vec![start],
         };
         checks::check(std::slice::from_ref(&placed), &mut Vec::new())
             .map_err(|error| ConfigError::new(error.problem))?;

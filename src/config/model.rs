@@ -2,7 +2,8 @@
 //! paths are absolute, intervals are sensible, no two replicas share a place.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::defaults;
@@ -42,7 +43,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// One database and its replica.
+/// One database and its replicas.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DatabaseConfig {
@@ -51,7 +52,7 @@ pub struct DatabaseConfig {
     /// The directory for what is remembered beside the database, absolute.
     pub meta_path: PathBuf,
     /// Where the changes go.
-    pub replica: ReplicaConfig,
+    pub replicas: Replicas,
     /// The least time between two looks at the database, more than zero.
     pub monitor_interval: Duration,
     /// The longest that changes wait in the WAL; zero switches checkpoints by time off.
@@ -68,14 +69,11 @@ pub struct DatabaseConfig {
 
 impl DatabaseConfig {
     /// The database at `path`, absolute, with every setting at its default.
-    pub fn new(path: PathBuf, location: ReplicaLocation) -> DatabaseConfig {
+    pub fn new(path: PathBuf, replicas: Replicas) -> DatabaseConfig {
         DatabaseConfig {
             meta_path: default_meta_path(&path),
             path,
-            replica: ReplicaConfig {
-                location,
-                sync_interval: defaults::SYNC_INTERVAL,
-            },
+            replicas,
             monitor_interval: defaults::MONITOR_INTERVAL,
             checkpoint_interval: defaults::CHECKPOINT_INTERVAL,
             busy_timeout: defaults::BUSY_TIMEOUT,
@@ -96,6 +94,40 @@ pub struct ReplicaConfig {
     pub sync_interval: Duration,
 }
 
+impl ReplicaConfig {
+    /// One at `location`, with every setting at its default.
+    pub fn new(location: ReplicaLocation) -> ReplicaConfig {
+        ReplicaConfig {
+            location,
+            sync_interval: defaults::SYNC_INTERVAL,
+        }
+    }
+}
+
+/// The replicas of one database, in the order of the file: at least one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replicas(Vec<ReplicaConfig>);
+
+impl Replicas {
+    /// A single one, as Litestream has it.
+    pub fn one(replica: ReplicaConfig) -> Replicas {
+        Replicas(vec![replica])
+    }
+
+    /// All of these; none when there are none.
+    pub fn several(replicas: Vec<ReplicaConfig>) -> Option<Replicas> {
+        (!replicas.is_empty()).then_some(Replicas(replicas))
+    }
+}
+
+impl Deref for Replicas {
+    type Target = [ReplicaConfig];
+
+    fn deref(&self) -> &[ReplicaConfig] {
+        &self.0
+    }
+}
+
 /// The usual bounds for these databases. Larger parts than usual get the memory they need.
 pub(super) fn bounds_for(databases: &[DatabaseConfig]) -> Bounds {
     let usual = Bounds::default();
@@ -107,11 +139,12 @@ pub(super) fn bounds_for(databases: &[DatabaseConfig]) -> Bounds {
 
 /// The largest part that these databases are sent in: the least memory that is enough. 0 without any on S3.
 pub(super) fn largest_part(databases: &[DatabaseConfig]) -> u64 {
-    let part = |database: &DatabaseConfig| match &database.replica.location {
+    let part = |replica: &ReplicaConfig| match &replica.location {
         ReplicaLocation::S3(settings) => settings.part_bytes(),
         ReplicaLocation::File(_) => 0,
     };
-    databases.iter().map(part).max().unwrap_or(0)
+    let replicas = databases.iter().flat_map(|it| it.replicas.iter());
+    replicas.map(part).max().unwrap_or(0)
 }
 
 /// What is logged, always to stderr.
@@ -171,7 +204,7 @@ impl LogLevel {
 }
 
 /// Litestream's directory for the database at `path`: `.NAME-litestream` beside it.
-fn default_meta_path(path: &std::path::Path) -> PathBuf {
+pub fn default_meta_path(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push("-litestream");

@@ -48,7 +48,10 @@ fn with(top: &str, database: &str, replica: &str) -> String {
 fn the_smallest_configuration_takes_every_default() {
     let config = quiet("dbs:\n  - path: app.db\n    replica:\n      path: ~/backup\n");
     let location = ReplicaLocation::File(PathBuf::from("/home/ada/backup"));
-    let database = DatabaseConfig::new(PathBuf::from("/srv/app.db"), location);
+    let database = DatabaseConfig::new(
+        PathBuf::from("/srv/app.db"),
+        Replicas::one(ReplicaConfig::new(location)),
+    );
     assert_eq!(database.meta_path, Path::new("/srv/.app.db-litestream"));
     assert_eq!(database.truncate_pages, Some(121_359));
     let expected = Config {
@@ -165,15 +168,15 @@ dbs:
     assert_eq!(app.busy_timeout, Duration::from_secs(5));
     assert_eq!(app.min_checkpoint_pages, 500);
     assert_eq!(app.truncate_pages, None);
-    assert_eq!(app.replica.sync_interval, Duration::from_secs(60));
+    assert_eq!(app.replicas[0].sync_interval, Duration::from_secs(60));
     assert_eq!(
-        app.replica.location.directory(),
+        app.replicas[0].location.directory(),
         Some(Path::new("/srv/backups/app"))
     );
     assert_eq!(other.truncate_pages, Some(defaults::TRUNCATE_PAGES));
-    assert_eq!(other.replica.sync_interval, Duration::from_secs(10));
+    assert_eq!(other.replicas[0].sync_interval, Duration::from_secs(10));
     assert_eq!(
-        other.replica.location.directory(),
+        other.replicas[0].location.directory(),
         Some(Path::new("/backup/other"))
     );
 }
@@ -305,7 +308,7 @@ fn the_environment_is_put_in_before_parsing() {
     assert_eq!(config.databases[0].path, Path::new("/srv/a$b.db"));
     let replica = PathBuf::from(format!("/r/{}", std::process::id()));
     assert_eq!(
-        config.databases[0].replica.location,
+        config.databases[0].replicas[0].location,
         ReplicaLocation::File(replica)
     );
     assert_eq!(warnings.len(), 1);

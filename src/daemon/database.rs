@@ -7,27 +7,26 @@
 mod budget;
 mod checkpoints;
 mod look;
+mod outlet;
 mod remember;
-mod send;
-mod tend;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+pub(super) use self::outlet::OutletId;
+use self::outlet::{Outlet, Outlets};
 use super::complaint::Complaint;
-use super::outage::Outage;
 use super::uploads::Uploads;
 use super::watch::Watcher;
 use super::{Event, Stop};
 use crate::config::DatabaseConfig;
 use crate::database::{Durability, StateFile};
-use crate::replica::{Destination, Shape};
+use crate::replica::Shape;
 use crate::sqlite::{Follower, Salts};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
 use crate::sys::fs::FileSystem;
-use crate::units::Txid;
 
 /// A look comes so long after the write that asked for it, since a transaction takes several writes.
 const AFTER_WRITE: Duration = Duration::from_millis(10);
@@ -42,7 +41,8 @@ const LOOKS_MAX: u32 = 5;
 /// What the thread of one database needs.
 pub(super) struct Setup {
     pub(super) config: DatabaseConfig,
-    pub(super) storage: Arc<dyn Storage>,
+    /// What its replicas are on, in their order.
+    pub(super) storages: Vec<Arc<dyn Storage>>,
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) uploads: Uploads,
@@ -62,9 +62,8 @@ impl Mailbox {
     }
 }
 
-/// Replicates the database until told to stop. Gives the newest TXID, if everything is on the storage; else
-/// a sentence that says what is not.
-pub(super) fn run(setup: Setup, mailbox: Mailbox) -> Result<Option<Txid>, String> {
+/// Replicates the database until told to stop. Gives a sentence for each replica that does not have everything.
+pub(super) fn run(setup: Setup, mailbox: Mailbox) -> Vec<String> {
     DatabaseThread::new(setup, mailbox).run()
 }
 
@@ -75,22 +74,17 @@ struct DatabaseThread {
     /// The database's path, for messages.
     name: String,
     follower: Option<Follower>,
-    destination: Destination,
+    outlets: Outlets,
     stop: Option<Stop>,
     /// A look since the stop was asked for found the database as it is now.
     looked_since_stop: bool,
-    /// For what database the storage has been asked where the replica stands, while it has not answered yet.
-    asked: Option<Shape>,
-    /// Something else is asked of the storage, between uploads.
-    tending: bool,
     found: Found,
     /// The database was open at least once.
     opened: bool,
-    /// What is remembered on disk says that an upload of this run may be under way.
-    begun: bool,
     timers: Timers,
     trouble: Trouble,
-    saved: Option<(Salts, Txid)>,
+    /// The WAL that the state on disk is of.
+    saved_in: Option<Salts>,
 }
 
 /// What the last attempt to open the database found.
@@ -109,7 +103,6 @@ struct Timers {
     changed: bool,
     look_at: Instant,
     looked: Instant,
-    sync_at: Instant,
     checkpoint_at: Instant,
     /// Since when the WAL holds what is not written back.
     unwritten_since: Option<Instant>,
@@ -118,16 +111,12 @@ struct Timers {
     /// The WAL was cut to nothing after the last commit.
     truncated: bool,
     state_at: Instant,
-    /// When the replica is listed, only to see whether anything is missing.
-    validation_at: Option<Instant>,
 }
 
 #[derive(Default)]
 struct Trouble {
     database: Complaint,
-    storage: Outage,
     checkpoint: Complaint,
-    deletion: Complaint,
     state: Complaint,
 }
 
@@ -135,49 +124,40 @@ impl DatabaseThread {
     fn new(setup: Setup, mailbox: Mailbox) -> DatabaseThread {
         let now = setup.clock.instant();
         let state_file = StateFile::new(Arc::clone(&setup.fs), &setup.config.meta_path);
-        let location = setup.storage.location();
         DatabaseThread {
             name: setup.config.path.display().to_string(),
-            destination: Destination::new(location, Err("nothing is remembered".to_string())),
+            outlets: Outlets::new(&setup, &mailbox.entrance),
             state_file,
             follower: None,
             stop: None,
             looked_since_stop: false,
-            asked: None,
-            tending: false,
             found: Found::Something,
             opened: false,
-            begun: false,
             timers: Timers {
                 changed: false,
                 look_at: now,
                 looked: now,
-                sync_at: now,
                 checkpoint_at: now,
                 unwritten_since: None,
                 commits: 0,
                 last_commit: now,
                 truncated: false,
                 state_at: now,
-                validation_at: None,
             },
             trouble: Trouble::default(),
-            saved: None,
+            saved_in: None,
             setup,
             mailbox,
         }
     }
 
-    fn run(mut self) -> Result<Option<Txid>, String> {
+    fn run(mut self) -> Vec<String> {
         loop {
             let now = self.now();
             if now >= self.timers.look_at {
                 self.look(now);
             }
-            self.ask_storage(now);
-            self.destination.tick(now);
             self.sync(now);
-            self.tend(now);
             self.checkpoint(now);
             self.remember(now, Durability::Process);
             if let Some(stop) = self.stop
@@ -189,18 +169,55 @@ impl DatabaseThread {
         }
     }
 
+    /// Has each destination do what is due: it is asked where it stands, it is sent what it lacks, or it is kept small.
+    fn sync(&mut self, now: Instant) {
+        self.keep_to_budget(now);
+        let database = self.shape();
+        for index in 0..self.outlets.len() {
+            let outlet = &mut self.outlets[index];
+            if let Some(database) = database {
+                outlet.ask_storage(database, now);
+            }
+            outlet.destination.tick(now);
+            if outlet.is_sync_due(now) {
+                self.send(index, now);
+            }
+            self.outlets[index].tend(now);
+        }
+    }
+
+    fn send(&mut self, index: usize, now: Instant) {
+        self.remember_beginning(index);
+        if self.outlets[index].destination.lacks_everything() {
+            // What is in the WAL alone would have to be kept aside for as long as the upload takes.
+            self.checkpoint(now);
+        }
+        if let Some(follower) = &self.follower {
+            let (view, directory) = (follower.view(), &self.setup.config.meta_path);
+            self.outlets[index].sync(view, directory, now);
+        }
+    }
+
+    /// What the database looks like, while it is open.
+    fn shape(&self) -> Option<Shape> {
+        let view = self.follower.as_ref()?.view();
+        Some(Shape {
+            page_size: view.page_size(),
+            pages: view.pages(),
+        })
+    }
+
     /// Waits until something is due or happens.
     fn wait(&mut self, now: Instant) {
         let mut until = self.timers.look_at;
         if self.timers.changed {
             until = until.min(now + CONTENTION_POLL);
         }
-        let waits_for_sync = self.destination.has_work()
-            || (self.destination.unsettled().is_some() && self.asked.is_none());
-        if waits_for_sync && self.follower.is_some() && !self.tending {
-            until = until.min(self.sync_at());
-        }
-        until = until.min(self.tend_at().unwrap_or(until));
+        let followed = self.follower.is_some();
+        let outlets = self.outlets.iter();
+        until = outlets
+            .filter_map(|outlet| outlet.due(followed))
+            .fold(until, Instant::min);
         if let Some((due, _)) = self.next_checkpoint() {
             until = until.min(due);
         }
@@ -232,16 +249,18 @@ impl DatabaseThread {
                 self.timers.look_at = self.timers.look_at.min(look_at);
                 self.timers.changed = true;
             }
-            Event::Settled(footing) => self.settled(footing),
-            Event::Uploaded(result) => self.uploaded(result),
-            Event::Surveyed(surveyed) => self.surveyed(surveyed),
-            Event::Deleted(files, result) => self.deleted(&files, &result),
+            Event::Answered(outlet, answer) => {
+                let database = self.shape();
+                self.outlets.of(outlet).answered(answer, database);
+            }
             Event::Stop(stop) => {
                 self.stop = Some(stop);
                 self.looked_since_stop = false;
-                self.destination.stop_tending(self.now());
-                self.timers.look_at = self.now();
-                self.timers.sync_at = self.now();
+                let now = self.now();
+                self.timers.look_at = now;
+                for outlet in &mut *self.outlets {
+                    outlet.stop(stop, now);
+                }
             }
         }
     }
@@ -255,57 +274,61 @@ impl DatabaseThread {
         }
     }
 
-    /// Whether everything is on the storage, or it is no use to wait for that.
+    /// Whether everything is on the storages, or it is no use to wait for that.
     fn may_end(&self, stop: Stop, now: Instant) -> bool {
-        let done = self.looked_since_stop && !self.destination.is_behind();
         let late = stop.deadline.is_some_and(|deadline| now >= deadline);
         let hopeless = match &self.follower {
-            Some(_) => {
-                let database_fails = self.trouble.database.attempts() >= LOOKS_MAX;
-                !stop.tries_again && (database_fails || self.trouble.storage.is_on())
-            }
+            Some(_) => !stop.tries_again && self.trouble.database.attempts() >= LOOKS_MAX,
             None => {
                 self.found != Found::Something
                     || (!stop.tries_again && !self.trouble.database.is_quiet())
             }
         };
-        done || late || hopeless || self.destination.is_taken()
+        let mut outlets = self.outlets.iter();
+        late || hopeless || outlets.all(|outlet| !self.is_behind(outlet) || outlet.is_hopeless())
     }
 
-    /// Leaves the database at rest and remembers where it stood.
-    fn end(mut self, now: Instant) -> Result<Option<Txid>, String> {
+    /// Whether a destination may lack something.
+    fn is_behind(&self, outlet: &Outlet) -> bool {
+        !self.looked_since_stop || outlet.destination.is_behind()
+    }
+
+    /// Leaves the database at rest and remembers where it stood. Gives a sentence for each destination that lacks
+    /// something.
+    fn end(mut self, now: Instant) -> Vec<String> {
         let may_checkpoint = self.may_start_wal_over();
-        let behind = !self.looked_since_stop || self.destination.is_behind();
-        if let Some(follower) = &mut self.follower {
-            if may_checkpoint && let Err(error) = follower.truncate(&mut self.destination) {
-                log::debug!("{error}");
-            }
-            self.remember(now, Durability::Power);
-        }
-        let last = |complaint: &Complaint| complaint.last().map(str::to_string);
-        match (&self.follower, behind) {
-            (Some(_), false) => Ok(self.destination.acked()),
-            (Some(_), true) => Err(format!(
-                "{}: the last changes are not on the storage ({}); they are still in the database",
-                self.name,
-                self.trouble
-                    .storage
-                    .last()
-                    .map(str::to_string)
-                    .or_else(|| last(&self.trouble.database))
-                    .unwrap_or_else(|| "no time was left".to_string())
-            )),
+        let behind: Vec<bool> = self
+            .outlets
+            .iter()
+            .map(|outlet| self.is_behind(outlet))
+            .collect();
+        let last = self.trouble.database.last().map(str::to_string);
+        let Some(follower) = &mut self.follower else {
+            let for_nothing = self.found == Found::Nothing && !self.opened;
             // Nothing was ever there to replicate, and nothing was asked for but to stop.
-            (None, _)
-                if self.found == Found::Nothing
-                    && !self.opened
-                    && self.stop.is_some_and(|stop| stop.tries_again) =>
-            {
-                Ok(None)
+            if for_nothing && self.stop.is_some_and(|stop| stop.tries_again) {
+                return Vec::new();
             }
-            (None, _) => Err(last(&self.trouble.database)
-                .unwrap_or_else(|| format!("{}: was not opened", self.name))),
+            return vec![last.unwrap_or_else(|| format!("{}: was not opened", self.name))];
+        };
+        if may_checkpoint && let Err(error) = follower.truncate(&mut self.outlets) {
+            log::debug!("{error}");
         }
+        self.remember(now, Durability::Power);
+        let mut incomplete = Vec::new();
+        for (outlet, behind) in self.outlets.iter().zip(behind) {
+            if behind {
+                let reason = outlet.outage.last().or(last.as_deref());
+                incomplete.push(format!(
+                    "{}: the last changes are not on the storage ({}); they are still in the database",
+                    outlet.name,
+                    reason.unwrap_or("no time was left")
+                ));
+            } else if let Some(txid) = outlet.destination.acked() {
+                log::info!("{}: stopped at txid {}", outlet.name, txid.value());
+            }
+        }
+        incomplete
     }
 
     fn now(&self) -> Instant {

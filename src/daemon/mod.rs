@@ -9,6 +9,7 @@ mod pool;
 mod uploads;
 mod watch;
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -19,12 +20,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::child::{Child, Failure};
-use self::database::{Mailbox, Setup};
-use self::uploads::Uploads;
+use self::database::{Mailbox, OutletId, Setup};
+use self::uploads::{Answer, Uploads};
 use self::watch::Watcher;
 use crate::config::{Config, DatabaseConfig};
-use crate::replica::{Footing, SettleError, Surveyed, UploadResult};
-use crate::storage::{FileName, Storage, StorageError};
+use crate::storage::Storage;
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::fs::{FileSystem, SystemFiles};
 
@@ -38,14 +38,8 @@ const TOGETHER: Duration = Duration::from_millis(200);
 enum Event {
     /// Its files may have changed.
     Changed,
-    /// The storage has answered where the replica stands.
-    Settled(Result<Footing, SettleError>),
-    /// An upload has ended.
-    Uploaded(UploadResult),
-    /// What levels lack was found out.
-    Surveyed(Result<Surveyed, StorageError>),
-    /// Files were deleted.
-    Deleted(Vec<FileName>, Result<(), StorageError>),
+    /// The storage of one of its destinations has answered.
+    Answered(OutletId, Answer),
     /// It is to stop when everything is on the storage.
     Stop(Stop),
 }
@@ -111,14 +105,14 @@ impl fmt::Display for DaemonError {
 
 impl std::error::Error for DaemonError {}
 
-/// Replicates the databases of `config`, which `storage` gives a destination each.
+/// Replicates the databases of `config`, of which `storages` gives each what its replicas are on, in their order.
 ///
 /// # Errors
 /// When it could not start, or not everything was on the storage at the end.
 pub fn replicate(
     config: &Config,
     mode: Mode,
-    storage: impl Fn(&DatabaseConfig) -> Arc<dyn Storage>,
+    storages: impl Fn(&DatabaseConfig) -> Vec<Arc<dyn Storage>>,
 ) -> Result<(), DaemonError> {
     let (happen, happenings) = channel();
     // First of all, so that no signal finds the program without a handler.
@@ -133,7 +127,7 @@ pub fn replicate(
     for database in &config.databases {
         let setup = Setup {
             config: database.clone(),
-            storage: storage(database),
+            storages: storages(database),
             fs: Arc::clone(&fs),
             clock: Arc::clone(&clock),
             uploads: uploads.clone(),
@@ -171,8 +165,8 @@ enum Happening {
     Signal(i32),
     /// The child process has ended; if it failed, how.
     ChildEnded(Option<Failure>),
-    /// A database's thread has ended; if not everything is on the storage, what.
-    DatabaseEnded(Option<String>),
+    /// A database's thread has ended; this is not on the storage.
+    DatabaseEnded(Vec<String>),
 }
 
 /// Leads all to their end: the child process first, then every database, side by side.
@@ -281,17 +275,10 @@ fn start_database(setup: Setup, happen: Sender<Happening>) -> io::Result<Sender<
     let name = setup.config.path.display().to_string();
     let run = move || {
         let mut ending = Ending {
-            incomplete: Some(format!("{name}: its thread has panicked")),
+            incomplete: vec![format!("{name}: its thread has panicked")],
             happen,
         };
-        ending.incomplete = match database::run(setup, mailbox) {
-            Ok(Some(txid)) => {
-                log::info!("{name}: stopped at txid {}", txid.value());
-                None
-            }
-            Ok(None) => None,
-            Err(reason) => Some(reason),
-        };
+        ending.incomplete = database::run(setup, mailbox);
     };
     spawn("database", run)?;
     Ok(entrance)
@@ -299,7 +286,7 @@ fn start_database(setup: Setup, happen: Sender<Happening>) -> io::Result<Sender<
 
 /// Tells of a database's end, however its thread ends.
 struct Ending {
-    incomplete: Option<String>,
+    incomplete: Vec<String>,
     happen: Sender<Happening>,
 }
 
@@ -307,7 +294,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let _ = self
             .happen
-            .send(Happening::DatabaseEnded(self.incomplete.take()));
+            .send(Happening::DatabaseEnded(take(&mut self.incomplete)));
     }
 }
 

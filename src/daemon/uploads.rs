@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::Event;
+use super::database::OutletId;
 use super::pool::{Job, Pool, Reply};
 use crate::database::Mark;
-use crate::replica::{Shape, Survey, Upload, UploadResult, settle};
+use crate::replica::{Footing, SettleError, Shape, Survey, Surveyed, Upload, UploadResult, settle};
 use crate::storage::{FileName, Storage, StorageError};
 
 /// Something to do with a storage.
@@ -16,6 +17,8 @@ pub(super) struct Task {
     pub(super) storage: Arc<dyn Storage>,
     /// What to do.
     pub(super) action: Action,
+    /// Which of a database's destinations it is for.
+    pub(super) outlet: OutletId,
     /// Who hears how it went.
     pub(super) reply: Sender<Event>,
 }
@@ -42,6 +45,18 @@ pub(super) enum Action {
     Delete(Vec<FileName>),
 }
 
+/// What a storage has answered.
+pub(super) enum Answer {
+    /// Where the replica stands.
+    Settled(Result<Footing, SettleError>),
+    /// An upload has ended.
+    Uploaded(UploadResult),
+    /// What levels lack was found out.
+    Surveyed(Result<Surveyed, StorageError>),
+    /// Files were deleted.
+    Deleted(Vec<FileName>, Result<(), StorageError>),
+}
+
 /// The way to the pool.
 #[derive(Clone, Default)]
 pub(super) struct Uploads(Arc<Pool>);
@@ -52,6 +67,7 @@ impl Uploads {
         let Task {
             storage,
             action,
+            outlet,
             reply,
         } = task;
         let (group, location) = (storage.group(), storage.location());
@@ -61,40 +77,41 @@ impl Uploads {
             owner: Arc::as_ptr(&storage).cast::<()>() as usize,
             long: matches!(action, Action::Upload { long, .. } if long),
             run: Box::new(move || {
-                let event = perform(&*storage, action);
+                let answer = Event::Answered(outlet, perform(&*storage, action));
                 // The storage and the upload's hold on its view are gone by now. Whoever is told may have ended.
-                Box::new(move || drop(reply.send(event))) as Reply
+                Box::new(move || drop(reply.send(answer))) as Reply
             }),
         };
         if let Err(error) = self.0.add(group, job) {
-            let _ = answer.send(refused(no_thread(location, error)));
+            let refusal = refused(no_thread(location, error));
+            let _ = answer.send(Event::Answered(outlet, refusal));
         }
     }
 }
 
 impl Action {
     /// What its owner is told if it could not even be begun.
-    fn refused(&self) -> fn(StorageError) -> Event {
+    fn refused(&self) -> fn(StorageError) -> Answer {
         match self {
-            Action::Settle { .. } => |error| Event::Settled(Err(error.into())),
-            Action::Upload { .. } => |error| Event::Uploaded(UploadResult::not_begun(error)),
-            Action::Survey(_) => |error| Event::Surveyed(Err(error)),
-            Action::Delete(_) => |error| Event::Deleted(Vec::new(), Err(error)),
+            Action::Settle { .. } => |error| Answer::Settled(Err(error.into())),
+            Action::Upload { .. } => |error| Answer::Uploaded(UploadResult::not_begun(error)),
+            Action::Survey(_) => |error| Answer::Surveyed(Err(error)),
+            Action::Delete(_) => |error| Answer::Deleted(Vec::new(), Err(error)),
         }
     }
 }
 
-fn perform(storage: &dyn Storage, action: Action) -> Event {
+fn perform(storage: &dyn Storage, action: Action) -> Answer {
     match action {
         Action::Settle {
             database,
             remembered,
-        } => Event::Settled(settle(storage, database, remembered)),
-        Action::Upload { upload, .. } => Event::Uploaded(upload.run(storage)),
-        Action::Survey(survey) => Event::Surveyed(survey.run(storage)),
+        } => Answer::Settled(settle(storage, database, remembered)),
+        Action::Upload { upload, .. } => Answer::Uploaded(upload.run(storage)),
+        Action::Survey(survey) => Answer::Surveyed(survey.run(storage)),
         Action::Delete(files) => {
             let result = storage.delete(&files);
-            Event::Deleted(files, result)
+            Answer::Deleted(files, result)
         }
     }
 }

@@ -13,16 +13,20 @@
 //! level 1 0000000000000040 1-3,9                      how far a level has come, and the pages it lacks
 //! level 2 0000000000000031 all
 //! quiet                                               only where no upload was under way, nor would be
+//! under way s3://backup/app                           another replica, of which only that is to be remembered
 //! sum b90956c775a41001                                CRC-64 of the lines above
 //! ```
-//! A level without a line costs reading page indexes when it is due.
+//! The lines from `replica` on are there for each replica whose place in the WAL is this one. A level without a line
+//! costs reading page indexes when it is due.
 //!
 //! Where a run begins with a full copy, so that there is no place to remember yet, the line `under way` stands in
 //! for those from `file` on, if a later run has to know that there may be an upload of it still to arrive.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::str::Lines;
 use std::sync::Arc;
 
 use crc::{CRC_64_GO_ISO, Crc, Table};
@@ -34,6 +38,8 @@ use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid};
 
 const FIRST_LINE: &str = "walbrook state 1";
 const UNDER_WAY: &str = "under way";
+const REPLICA: &str = "replica ";
+const LEVEL: &str = "level ";
 const QUIET: &str = "quiet";
 const NONE: &str = "none";
 const ALL: &str = "all";
@@ -53,8 +59,10 @@ pub struct State {
     pub inode: u64,
     /// The place in the WAL.
     pub position: WalPosition,
-    /// What the destination had then.
-    pub destination: DestinationState,
+    /// What destinations had then.
+    pub destinations: Vec<DestinationState>,
+    /// Where other destinations are, to which an upload may be under way.
+    pub under_way: Vec<String>,
 }
 
 /// The remembered state of one destination, at the place of its [`State`].
@@ -171,12 +179,14 @@ impl StateFile {
 }
 
 impl Remembered {
-    /// What is remembered of the database file `inode` and its replica at `location`.
-    pub fn of(self, inode: u64, location: &str) -> Option<State> {
-        match self {
-            Remembered::At(state) if state.is_at(location) && state.inode == inode => Some(state),
-            _ => None,
-        }
+    /// What is remembered of the database file `inode` and its replicas at `locations`, if anything is.
+    pub fn of(self, inode: u64, locations: &[String]) -> Option<State> {
+        let Remembered::At(mut state) = self else {
+            return None;
+        };
+        let is_asked = |at: &DestinationState| locations.iter().any(|it| at.is_at(it));
+        state.destinations.retain(is_asked);
+        (state.inode == inode && !state.destinations.is_empty()).then_some(state)
     }
 
     /// Whether an upload to `location`, of whatever database, may have been under way.
@@ -184,14 +194,19 @@ impl Remembered {
         match self {
             Remembered::Nothing => false,
             Remembered::UnderWay => true,
-            Remembered::At(state) => state.is_at(location) && state.destination.under_way,
+            Remembered::At(state) => {
+                let mut known = state.destinations.iter();
+                known.any(|at| at.is_at(location) && at.under_way)
+                    || state.under_way.contains(&one_line(location))
+            }
         }
     }
 }
 
 impl State {
-    fn is_at(&self, location: &str) -> bool {
-        self.destination.location == one_line(location)
+    /// What is remembered of the replica at `location`.
+    pub fn destination(&self, location: &str) -> Option<&DestinationState> {
+        self.destinations.iter().find(|at| at.is_at(location))
     }
 
     fn to_text(&self) -> String {
@@ -201,24 +216,69 @@ impl State {
             checksum,
             pages,
         } = self.position;
-        let DestinationState {
-            location,
-            acked,
-            dirty,
-            under_way,
-            levels,
-        } = &self.destination;
         let salts = u64::from_be_bytes(salts.0);
         let [c0, c1] = checksum.0;
         let inode = self.inode;
         let mut text = format!(
             "{FIRST_LINE}\nfile {inode}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n"
         );
+        for destination in &self.destinations {
+            destination.write(&mut text);
+        }
+        for location in &self.under_way {
+            let _ = writeln!(text, "{UNDER_WAY} {}", one_line(location));
+        }
+        seal(text)
+    }
+
+    /// The state in the lines after the first.
+    fn parse(mut lines: Lines<'_>) -> Option<State> {
+        let inode = lines.next()?.strip_prefix("file ")?.parse().ok()?;
+        let mut wal = lines.next()?.strip_prefix("wal ")?.split(' ');
+        let mut hex = || u64::from_str_radix(wal.next()?, 16).ok();
+        let salts = Salts(hex()?.to_be_bytes());
+        let frame = FrameNumber(wal.next()?.parse().ok()?);
+        let mut hex = || u32::from_str_radix(wal.next()?, 16).ok();
+        let checksum = WalChecksum([hex()?, hex()?]);
+        let pages = PageCount(wal.next()?.parse().ok()?);
+        let mut lines = lines.peekable();
+        let mut destinations = Vec::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with(REPLICA)) {
+            destinations.push(DestinationState::parse(line, &mut lines)?);
+        }
+        let under_way = lines.filter_map(|line| line.strip_prefix(UNDER_WAY)?.strip_prefix(' '));
+        Some(State {
+            inode,
+            position: WalPosition {
+                salts,
+                frame,
+                checksum,
+                pages,
+            },
+            destinations,
+            under_way: under_way.map(str::to_string).collect(),
+        })
+    }
+}
+
+impl DestinationState {
+    fn is_at(&self, location: &str) -> bool {
+        self.location == one_line(location)
+    }
+
+    fn write(&self, text: &mut String) {
+        let DestinationState {
+            location,
+            acked,
+            dirty,
+            under_way,
+            levels,
+        } = self;
         let runs = runs_text(&dirty.runs());
         // Writing to a string cannot fail. The location comes last, for it may hold spaces.
         let _ = writeln!(
             text,
-            "replica {} {} {runs} {}",
+            "{REPLICA}{} {} {runs} {}",
             acked.txid,
             acked.time.millis(),
             one_line(location)
@@ -230,25 +290,16 @@ impl State {
                 Some(runs) => runs_text(runs),
                 None => ALL.to_string(),
             };
-            let _ = writeln!(text, "level {level} {last} {runs}");
+            let _ = writeln!(text, "{LEVEL}{level} {last} {runs}");
         }
         if !under_way {
             let _ = writeln!(text, "{QUIET}");
         }
-        seal(text)
     }
 
-    /// The state in the lines after the first.
-    fn parse(mut lines: std::str::Lines<'_>) -> Option<State> {
-        let inode = lines.next()?.strip_prefix("file ")?.parse().ok()?;
-        let mut wal = lines.next()?.strip_prefix("wal ")?.split(' ');
-        let mut hex = || u64::from_str_radix(wal.next()?, 16).ok();
-        let salts = Salts(hex()?.to_be_bytes());
-        let frame = FrameNumber(wal.next()?.parse().ok()?);
-        let mut hex = || u32::from_str_radix(wal.next()?, 16).ok();
-        let checksum = WalChecksum([hex()?, hex()?]);
-        let pages = PageCount(wal.next()?.parse().ok()?);
-        let mut replica = lines.next()?.strip_prefix("replica ")?.splitn(4, ' ');
+    /// What the line `first` and those after it say of one destination.
+    fn parse(first: &str, lines: &mut Peekable<Lines<'_>>) -> Option<DestinationState> {
+        let mut replica = first.strip_prefix(REPLICA)?.splitn(4, ' ');
         let acked = Mark {
             txid: Txid::from_hex(replica.next()?)?,
             time: Timestamp::from_millis(replica.next()?.parse().ok()?),
@@ -256,26 +307,15 @@ impl State {
         let dirty = parse_runs(replica.next()?)?;
         let location = replica.next()?.to_string();
         let mut levels = Vec::new();
-        let mut next = lines.next();
-        while let Some(level) = next.and_then(parse_level) {
-            levels.push(level);
-            next = lines.next();
+        while let Some(line) = lines.next_if(|line| line.starts_with(LEVEL)) {
+            levels.extend(parse_level(line));
         }
-        Some(State {
-            inode,
-            position: WalPosition {
-                salts,
-                frame,
-                checksum,
-                pages,
-            },
-            destination: DestinationState {
-                location,
-                acked,
-                dirty,
-                under_way: next != Some(QUIET),
-                levels,
-            },
+        Some(DestinationState {
+            location,
+            acked,
+            dirty,
+            under_way: lines.next_if_eq(&QUIET).is_none(),
+            levels,
         })
     }
 }
@@ -321,7 +361,7 @@ fn runs_text(runs: &[(PageNumber, PageNumber)]) -> String {
 }
 
 fn parse_level(line: &str) -> Option<LevelState> {
-    let mut words = line.strip_prefix("level ")?.split(' ');
+    let mut words = line.strip_prefix(LEVEL)?.split(' ');
     Some(LevelState {
         level: Level::new(words.next()?.parse().ok()?)?,
         last: Txid::from_hex(words.next()?)?,
@@ -373,7 +413,8 @@ mod tests {
                 checksum: WalChecksum([0x5f2a_00c1, 7]),
                 pages: PageCount(1204),
             },
-            destination: DestinationState {
+            under_way: Vec::new(),
+            destinations: vec![DestinationState {
                 location: "file:///back up/app".to_string(),
                 acked: Mark {
                     txid: Txid::new(66).unwrap(),
@@ -393,12 +434,16 @@ mod tests {
                 ],
                 dirty,
                 under_way: true,
-            },
+            }],
         }
     }
 
+    fn at(location: &str) -> [String; 1] {
+        [location.to_string()]
+    }
+
     fn parse_state(text: &str) -> Option<State> {
-        parse(text).of(1_048_602, "file:///back up/app")
+        parse(text).of(1_048_602, &at("file:///back up/app"))
     }
 
     #[test]
@@ -411,9 +456,9 @@ mod tests {
         for durability in [Durability::Process, Durability::Power] {
             let mut state = state();
             if durability == Durability::Power {
-                state.destination.dirty = PageSet::default();
-                state.destination.under_way = false;
-                state.destination.levels.pop();
+                state.destinations[0].dirty = PageSet::default();
+                state.destinations[0].under_way = false;
+                state.destinations[0].levels.pop();
             }
             file.save(&state, durability).unwrap();
             assert_eq!(file.load(), Remembered::At(state));
@@ -442,26 +487,52 @@ mod tests {
     #[test]
     fn a_location_with_a_line_break_stays_itself() {
         let mut state = state();
-        state.destination.location = "file:///a\nb".to_string();
+        state.destinations[0].location = "file:///a\nb".to_string();
         let read = parse(&state.to_text());
         assert!(read.is_under_way("file:///a\nb"));
-        assert!(read.of(1_048_602, "file:///a\nb").is_some());
+        assert!(read.of(1_048_602, &at("file:///a\nb")).is_some());
     }
 
     #[test]
     fn a_state_counts_for_its_own_database_and_replica_alone() {
         let text = state().to_text();
         assert_eq!(parse_state(&text), Some(state()));
-        assert_eq!(parse(&text).of(1_048_603, "file:///back up/app"), None);
-        assert_eq!(parse(&text).of(1_048_602, "file:///elsewhere"), None);
+        assert_eq!(parse(&text).of(1_048_603, &at("file:///back up/app")), None);
+        assert_eq!(parse(&text).of(1_048_602, &at("file:///elsewhere")), None);
         assert!(parse(&text).is_under_way("file:///back up/app"));
         assert!(!parse(&text).is_under_way("file:///elsewhere"));
     }
 
     #[test]
+    fn each_destination_is_remembered_by_itself() {
+        let mut both = state();
+        let mut second = both.destinations[0].clone();
+        second.location = "s3://bucket/app".to_string();
+        second.acked.txid = Txid::new(1066).unwrap();
+        second.under_way = false;
+        second.levels.pop();
+        both.destinations.push(second.clone());
+        both.under_way = at("s3://other/new replica").to_vec();
+        let text = both.to_text();
+        assert_eq!(parse(&text), Remembered::At(both.clone()));
+        let locations = [at("s3://bucket/app"), at("s3://other/new replica")].concat();
+        let of_both = parse(&text).of(1_048_602, &locations).unwrap();
+        assert_eq!(of_both.destinations, [second]);
+        assert_eq!(of_both.destination("s3://other/new replica"), None);
+        for (location, under_way) in [
+            ("file:///back up/app", true),
+            ("s3://bucket/app", false),
+            ("s3://other/new replica", true),
+            ("s3://other/new", false),
+        ] {
+            assert_eq!(parse(&text).is_under_way(location), under_way, "{location}");
+        }
+    }
+
+    #[test]
     fn a_state_without_levels_is_still_understood() {
         let mut state = state();
-        state.destination.levels.clear();
+        state.destinations[0].levels.clear();
         let text = state.to_text();
         assert!(!text.contains("level"));
         assert_eq!(parse_state(&text), Some(state));
@@ -474,9 +545,12 @@ mod tests {
         for page in 0..=LEVEL_RUNS_MAX as u32 {
             pages.insert(PageNumber::new(1 + 2 * page).unwrap());
         }
-        state.destination.levels[0].pages = Some(pages);
+        state.destinations[0].levels[0].pages = Some(pages);
         let read = parse_state(&state.to_text()).unwrap();
-        assert_eq!(read.destination.levels, state.destination.levels[1..]);
+        assert_eq!(
+            read.destinations[0].levels,
+            state.destinations[0].levels[1..]
+        );
     }
 
     proptest::proptest! {
@@ -485,8 +559,9 @@ mod tests {
             wal in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?",
             replica in "(replica 0{15}[0-9a-f] [0-9]{1,20} [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
             level in "(level [0-9]{0,2} 0{15}[0-9a-f]( all| [0-9]{1,6}(-[0-9]{0,6})?)?\n)?",
+            end in "((quiet|under way|under way x)\n)?",
         ) {
-            let text = format!("{FIRST_LINE}\n{wal}{replica}{level}");
+            let text = format!("{FIRST_LINE}\n{wal}{replica}{level}{end}{replica}{level}{end}");
             let _ = parse(&seal(text));
         }
     }

@@ -322,12 +322,22 @@ impl Destination {
         acked.map(|mark| mark.txid)
     }
 
-    /// The newest TXID confirmed, as far as is known or remembered.
-    pub fn last_known(&self) -> Option<Txid> {
-        match self.position {
-            Position::Unsettled { remembered, .. } => remembered.map(|mark| mark.txid),
-            _ => self.acked(),
+    /// The newest TXID confirmed, as far as is known or remembered, if it is worth remembering: all that the storage
+    /// lacks beyond it is counted.
+    pub fn memorable(&self) -> Option<Mark> {
+        if self.everything.is_some() || self.sends_everything() {
+            return None;
         }
+        match &self.position {
+            Position::At(standing) if !standing.broken => standing.acked,
+            Position::Unsettled { remembered, .. } => *remembered,
+            Position::At(_) | Position::Taken => None,
+        }
+    }
+
+    /// Whether an upload of the next TXID may have been sent, and may arrive later.
+    pub fn is_under_way(&self) -> bool {
+        self.flight().is_some_and(|flight| !flight.for_levels) || self.doubt.is_some()
     }
 
     /// How many pages the storage lacks, as far as they are counted; none when it lacks them all.
@@ -435,24 +445,16 @@ impl Destination {
     /// What to remember at the place up to which every change has been told; nothing while it is not known
     /// what the replica lacks.
     pub fn state(&self) -> Option<DestinationState> {
-        if self.everything.is_some() || self.sends_everything() {
-            return None;
-        }
+        let acked = self.memorable()?;
         let mut dirty = self.dirty.clone();
         if let Some(flight) = self.flight() {
             dirty.union(&flight.pages);
         }
-        let acked = match &self.position {
-            Position::At(standing) if !standing.broken => standing.acked?,
-            Position::Unsettled { remembered, .. } => (*remembered)?,
-            Position::At(_) | Position::Taken => return None,
-        };
         Some(DestinationState {
             location: self.location.clone(),
             acked,
             dirty,
-            under_way: self.flight().is_some_and(|flight| !flight.for_levels)
-                || self.doubt.is_some(),
+            under_way: self.is_under_way(),
             levels: self.levels.states(),
         })
     }

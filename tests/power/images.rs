@@ -158,7 +158,8 @@ fn state(txid: u64, runs: u32) -> State {
             checksum: WalChecksum([1, 2]),
             pages: PageCount(20_000),
         },
-        destination: DestinationState {
+        under_way: Vec::new(),
+        destinations: vec![DestinationState {
             under_way: true,
             levels: Vec::new(),
             location: "file:///replica".to_string(),
@@ -167,6 +168,6 @@ fn state(txid: u64, runs: u32) -> State {
                 time: Timestamp::from_millis(1_795_392_000_000),
             },
             dirty,
-        },
+        }],
     }
 }

@@ -30,7 +30,7 @@ fn a_database_and_a_replica() {
     let database = &config.databases[0];
     assert_eq!(database.path, Path::new("/x.db"));
     assert_eq!(
-        database.replica.location,
+        database.replicas[0].location,
         ReplicaLocation::File(PathBuf::from("/r"))
     );
 }

@@ -20,7 +20,7 @@ fn with(top: &str, replica: &str) -> String {
 }
 
 fn settings_of(config: &Config) -> &Settings {
-    match &config.databases[0].replica.location {
+    match &config.databases[0].replicas[0].location {
         ReplicaLocation::S3(settings) => settings,
         other => panic!("{other}"),
     }
@@ -494,7 +494,7 @@ fn nothing_shows_a_secret() {
         "type: s3\nbucket: b\naccess-key-id: AKIA\nsecret-access-key: hunter2\nsession-token: hunter3",
     );
     let (config, _) = read(&text, true, &base()).unwrap();
-    let location = &config.databases[0].replica.location;
+    let location = &config.databases[0].replicas[0].location;
     for shown in [
         format!("{config:?}"),
         format!("{location:?}"),

@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use super::DatabaseThread;
+use super::outlet::Outlet;
 use crate::replica::Held;
 use crate::sys::fs::parent;
 
@@ -39,9 +40,9 @@ struct Wal {
 }
 
 impl DatabaseThread {
-    /// Takes the view back from an upload that has had its time.
+    /// Takes the view back from each upload that has had its time.
     pub(super) fn keep_to_budget(&mut self, now: Instant) {
-        let (Some(follower), Some(held)) = (&self.follower, self.destination.held()) else {
+        let Some(follower) = &self.follower else {
             return;
         };
         let config = &self.setup.config;
@@ -54,28 +55,33 @@ impl DatabaseThread {
             limit: config.truncate_pages,
         };
         let free = || self.setup.fs.free_bytes(parent(&config.path)).ok();
-        let Some(reason) = verdict(wal, held, now, free) else {
-            return;
-        };
-        if !self.destination.call_back(now) {
-            return;
+        for outlet in &mut *self.outlets {
+            let held = outlet.destination.held();
+            if let Some(reason) = held.and_then(|held| verdict(wal, held, now, free))
+                && outlet.destination.call_back(now)
+            {
+                tell(outlet, reason, pages);
+            }
         }
-        let why = match reason {
-            Reason::TooLong => "the upload is too slow",
-            Reason::DiskFull => "the disk of the database is getting full",
-            Reason::NoAnswer => "the upload is not answered",
-        };
-        // While it is offline, that has been said already.
-        let level = match self.trouble.storage.is_on() {
-            true => log::Level::Debug,
-            false => log::Level::Warn,
-        };
-        log::log!(
-            level,
-            "{}: {why}, and the WAL has grown to {pages} pages meanwhile; it starts again with what has changed",
-            self.name
-        );
     }
+}
+
+fn tell(outlet: &Outlet, reason: Reason, pages: u32) {
+    let why = match reason {
+        Reason::TooLong => "the upload is too slow",
+        Reason::DiskFull => "the disk of the database is getting full",
+        Reason::NoAnswer => "the upload is not answered",
+    };
+    // While it is offline, that has been said already.
+    let level = match outlet.outage.is_on() {
+        true => log::Level::Debug,
+        false => log::Level::Warn,
+    };
+    log::log!(
+        level,
+        "{}: {why}, and the WAL has grown to {pages} pages meanwhile; it starts again with what has changed",
+        outlet.name
+    );
 }
 
 fn verdict(

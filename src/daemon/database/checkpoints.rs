@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::DatabaseThread;
+use super::outlet::Outlet;
 use crate::sqlite::Blocking;
 
 /// The pauses between checkpoints that readers or writers keep from finishing.
@@ -28,8 +29,8 @@ impl DatabaseThread {
             return;
         };
         let done = match wish {
-            Checkpoint::WriteBack => follower.write_back(Blocking::Briefly, &mut self.destination),
-            Checkpoint::Truncate => follower.truncate(&mut self.destination),
+            Checkpoint::WriteBack => follower.write_back(Blocking::Briefly, &mut self.outlets),
+            Checkpoint::Truncate => follower.truncate(&mut self.outlets),
         };
         let commits = follower.commits();
         self.note_commits(commits, now);
@@ -71,8 +72,7 @@ impl DatabaseThread {
     /// storage has not failed to answer, the answer is waited for. If nothing is remembered, the WAL grows to
     /// `truncate-page-n`, and then its length is the greater harm.
     pub(super) fn may_start_wal_over(&self) -> bool {
-        let offline = self.trouble.storage.is_on();
-        self.destination.is_on_top() || (offline && self.destination.remembers())
+        self.outlets.iter().all(Outlet::is_on_top)
     }
 
     /// The next checkpoint that is wanted, and from when on.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::tend::upkeep;
+use super::outlet::Outlet;
 use super::{CONTENTION_POLL, DatabaseThread, Found, SAFETY_POLL};
-use crate::database::{PageSet, Remembered};
-use crate::replica::Destination;
+use crate::database::{DestinationState, PageSet, Remembered, State};
 use crate::sqlite::{DatabaseFiles, Follower, OpenOptions, Resume, SqliteError};
 
 /// The longest pause between attempts to open a database.
@@ -39,7 +38,7 @@ impl DatabaseThread {
         let Some(follower) = &mut self.follower else {
             return Ok(());
         };
-        let advanced = follower.advance(&mut self.destination);
+        let advanced = follower.advance(&mut self.outlets);
         self.timers.unwritten_since = match follower.at_rest() {
             true => None,
             false => self.timers.unwritten_since.or(Some(now)),
@@ -81,42 +80,35 @@ impl DatabaseThread {
             patience: config.busy_timeout,
         };
         let files = DatabaseFiles::open(&config.path, options)?;
-        let first_time = !self.opened;
-        let location = self.setup.storage.location();
-        let remembered = match first_time {
-            true => self.state_file.load(),
-            false => Remembered::Nothing,
+        let remembered = match self.opened {
+            false => self.state_file.load(),
+            true => Remembered::Nothing,
         };
-        let under_way = remembered.is_under_way(&location);
-        let remembered = remembered.of(files.inode(), &location);
+        let locations = self.outlets.locations();
+        let under_way: Vec<bool> = locations
+            .iter()
+            .map(|location| remembered.is_under_way(location))
+            .collect();
+        let remembered = remembered.of(files.inode(), &locations);
         let position = remembered.as_ref().map(|state| state.position);
         let mut news = PageSet::default();
         let (follower, resume) = Follower::start(files, position, &mut news)?;
-        if first_time {
-            let known = match (remembered, resume) {
-                (Some(mut state), Resume::Continued) => {
-                    state.destination.dirty.union(&news);
-                    Ok(state.destination)
-                }
-                (_, Resume::Gap(reason)) => Err(reason.to_string()),
-                (None, Resume::Continued) => Err("nothing is remembered".to_string()),
-            };
-            let destination =
-                Destination::new(location, known).with_upkeep(upkeep(&self.setup.config));
-            self.destination = match under_way {
-                true => destination.in_doubt(self.now()),
-                false => destination,
-            };
-        } else {
-            let reason = "the database was opened anew".to_string();
-            self.destination.reopened(reason, self.now());
+        let now = self.now();
+        for (outlet, under_way) in self.outlets.iter_mut().zip(under_way) {
+            if self.opened {
+                let reason = "the database was opened anew".to_string();
+                outlet.destination.reopened(reason, now);
+            } else {
+                let known = known(remembered.as_ref(), resume, &news, outlet);
+                outlet.opened(known, under_way);
+            }
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
             self.name,
             follower.view().pages(),
             follower.view().page_size(),
-            self.destination.location()
+            locations.join(" and ")
         );
         self.follower = Some(follower);
         self.opened = true;
@@ -132,8 +124,8 @@ impl DatabaseThread {
 
     pub(super) fn trouble_with_database(&mut self, error: &SqliteError, now: Instant) {
         // What an upload still reads from keeps the same files open.
-        let still_lent =
-            matches!(error, SqliteError::AlreadyOpen(_)) && self.destination.is_sending();
+        let still_lent = matches!(error, SqliteError::AlreadyOpen(_))
+            && self.outlets.iter().any(Outlet::is_sending);
         let passing = error.is_passing() || still_lent;
         self.found = match error {
             SqliteError::Missing(_) | SqliteError::Empty(_) => Found::Nothing,
@@ -150,7 +142,7 @@ impl DatabaseThread {
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
             // Ends what still reads from the files, too: each may be open only once.
-            self.destination.lost_track(error.to_string(), now);
+            self.lost_track(&error.to_string(), now);
             self.timers.look_at = now;
             return;
         }
@@ -174,8 +166,7 @@ impl DatabaseThread {
 
     /// The WAL does not continue from where we were. The files are the same, so only the follower is new.
     fn start_over_on_same_files(&mut self, now: Instant) {
-        self.destination
-            .lost_track("the WAL did not continue".to_string(), now);
+        self.lost_track("the WAL did not continue", now);
         let pause = self.trouble.database.pause(CONTENTION_POLL, OPEN_PAUSE_MAX);
         self.timers.look_at = now + pause;
         let Some(follower) = self.follower.take() else {
@@ -192,4 +183,27 @@ impl DatabaseThread {
             }
         }
     }
+
+    /// Has every page sent to every destination.
+    fn lost_track(&mut self, reason: &str, now: Instant) {
+        for outlet in &mut *self.outlets {
+            outlet.destination.lost_track(reason.to_string(), now);
+        }
+    }
+}
+
+/// What an earlier run left of a destination, with what has changed since; else why that is not known.
+fn known(
+    remembered: Option<&State>,
+    resume: Resume,
+    news: &PageSet,
+    outlet: &Outlet,
+) -> Result<DestinationState, String> {
+    if let Resume::Gap(reason) = resume {
+        return Err(reason.to_string());
+    }
+    let state = remembered.and_then(|state| state.destination(outlet.destination.location()));
+    let mut state = state.ok_or("nothing is remembered")?.clone();
+    state.dirty.union(news);
+    Ok(state)
 }

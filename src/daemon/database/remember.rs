@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::DatabaseThread;
-use crate::database::{Durability, State};
+use super::outlet::Outlet;
+use crate::database::{DestinationState, Durability, State};
+use crate::units::Txid;
 
 /// The state on disk may lag by so many TXIDs before it is written again: each costs reading a page index,
 /// should the WAL have lost its tail.
@@ -19,27 +21,25 @@ impl DatabaseThread {
         let Some(follower) = &self.follower else {
             return;
         };
-        let position = follower.position();
-        let Some(acked) = self.destination.last_known() else {
-            return;
-        };
-        let current = self.saved.is_some_and(|(salts, txid)| {
-            salts == position.salts && acked.value().abs_diff(txid.value()) < STATE_LAG_MAX
-        });
+        let salts = follower.position().salts;
+        let current = self.saved_in == Some(salts) && self.outlets.iter().all(is_saved);
         if durability == Durability::Process && (current || now < self.timers.state_at) {
             return;
         }
-        let Some(mut state) = self.state() else {
+        // While running, the next upload may begin at any time, without a word here.
+        let runs = durability == Durability::Process;
+        let Some(state) = self.state(|outlet| runs || outlet.destination.is_under_way()) else {
             return;
         };
-        // The next upload may begin at any time, without a word here.
-        state.destination.under_way |= durability == Durability::Process;
-        let acked = state.destination.acked.txid;
         self.timers.state_at = now + STATE_PAUSE;
         match self.state_file.save(&state, durability) {
             Ok(()) => {
-                self.saved = Some((position.salts, acked));
-                self.begun = state.destination.under_way;
+                self.saved_in = Some(salts);
+                for outlet in &mut *self.outlets {
+                    let saved = state.destination(outlet.destination.location());
+                    outlet.saved = saved.map(|saved| saved.acked.txid);
+                    outlet.begun = runs || outlet.destination.is_under_way();
+                }
                 self.trouble.state.settle(now);
             }
             Err(error) => {
@@ -57,16 +57,13 @@ impl DatabaseThread {
 
     /// Before the first upload of a run: what is remembered of the last one may say that nothing was under
     /// way. It matters only to storages on which a late upload replaces what is there.
-    pub(super) fn remember_beginning(&mut self) {
-        if self.begun || !self.setup.storage.late_writes_replace() {
+    pub(super) fn remember_beginning(&mut self, index: usize) {
+        if !self.outlets[index].has_to_say_that_it_begins() {
             return;
         }
-        self.begun = true;
-        let saved = match self.state() {
-            Some(mut state) => {
-                state.destination.under_way = true;
-                self.state_file.save(&state, Durability::Power)
-            }
+        self.outlets[index].begun = true;
+        let saved = match self.state(|outlet| outlet.begun || outlet.destination.is_under_way()) {
+            Some(state) => self.state_file.save(&state, Durability::Power),
             None => self.state_file.save_under_way(),
         };
         if let Err(error) = saved {
@@ -75,12 +72,32 @@ impl DatabaseThread {
         }
     }
 
-    fn state(&self) -> Option<State> {
+    /// What there is to remember, if any destination could go on from it; of the others, whether an upload may be under
+    /// way, as `under_way` says.
+    fn state(&self, under_way: impl Fn(&Outlet) -> bool) -> Option<State> {
         let follower = self.follower.as_ref()?;
-        Some(State {
+        let (mut destinations, mut others) = (Vec::new(), Vec::new());
+        for outlet in &*self.outlets {
+            let under_way = under_way(outlet);
+            match outlet.destination.state() {
+                Some(state) => destinations.push(DestinationState { under_way, ..state }),
+                None if under_way => others.push(outlet.destination.location().to_string()),
+                None => {}
+            }
+        }
+        (!destinations.is_empty()).then(|| State {
             inode: follower.files().inode(),
             position: follower.position(),
-            destination: self.destination.state()?,
+            destinations,
+            under_way: others,
         })
     }
+}
+
+/// Whether what is on disk will do for this destination, in the same WAL.
+fn is_saved(outlet: &Outlet) -> bool {
+    outlet.destination.memorable().is_none_or(|acked| {
+        let lag = |saved: Txid| acked.txid.value().abs_diff(saved.value());
+        outlet.saved.is_some_and(|saved| lag(saved) < STATE_LAG_MAX)
+    })
 }

@@ -1,28 +1,25 @@
 //! Sending what the replica lacks, through the uploads' queue, and taking the answers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::DatabaseThread;
+use super::Outlet;
 use crate::daemon::outage::{Class, Spoken};
-use crate::daemon::uploads::{Action, Task};
+use crate::daemon::uploads::Action;
 use crate::replica::{Finished, Footing, SettleError, Settled, Shape, UploadResult};
+use crate::sqlite::View;
 use crate::sys::random;
 
-impl DatabaseThread {
+impl Outlet {
     /// Asks where the replica stands, if that is not known.
-    pub(super) fn ask_storage(&mut self, now: Instant) {
-        let (Some(follower), Some(remembered)) = (&self.follower, self.destination.unsettled())
-        else {
+    pub(in super::super) fn ask_storage(&mut self, database: Shape, now: Instant) {
+        let Some(remembered) = self.destination.unsettled() else {
             return;
         };
-        if self.asked.is_some() || self.tending || now < self.timers.sync_at {
+        if self.asked.is_some() || self.tending || now < self.sync_at {
             return;
         }
-        let database = Shape {
-            page_size: follower.view().page_size(),
-            pages: follower.view().pages(),
-        };
         self.asked = Some(database);
         self.order(Action::Settle {
             database,
@@ -30,63 +27,55 @@ impl DatabaseThread {
         });
     }
 
-    /// Sends what the replica lacks, if it is time to.
-    pub(super) fn sync(&mut self, now: Instant) {
-        self.keep_to_budget(now);
-        if self.tending || now < self.sync_at() || !self.destination.has_work() {
-            return;
-        }
-        self.remember_beginning();
-        if self.destination.lacks_everything() {
-            // What is in the WAL alone would have to be kept aside for as long as the upload takes.
-            self.checkpoint(now);
-        }
-        let Some(follower) = &self.follower else {
+    /// Whether it is time to send what the replica lacks.
+    pub(in super::super) fn is_sync_due(&self, now: Instant) -> bool {
+        !self.tending && now >= self.sync_at() && self.destination.has_work()
+    }
+
+    /// Whether what an earlier run remembered may have to be corrected before the first upload: on this storage one
+    /// that comes late replaces what is there.
+    pub(in super::super) fn has_to_say_that_it_begins(&self) -> bool {
+        !self.begun && self.storage.late_writes_replace()
+    }
+
+    /// Sends what the replica lacks from `view`, up to whose end every change was told. What a long upload has to keep
+    /// aside goes into a file in `directory`.
+    pub(in super::super) fn sync(&mut self, view: &Arc<View>, directory: &Path, now: Instant) {
+        // The time is read after the view was opened: a file is never older than what it holds.
+        let time = self.clock.now();
+        let Some(upload) = self.destination.next_upload(view, time, &*self.storage) else {
             return;
         };
-        // The time is read after the view was opened: a file is never older than what it holds.
-        let time = self.setup.clock.now();
-        let next = self
-            .destination
-            .next_upload(follower.view(), time, &*self.setup.storage);
-        if let Some(upload) = next {
-            if !self.destination.is_tending() {
-                self.timers.sync_at = match self.stop {
-                    Some(_) => now,
-                    None => now + self.setup.config.replica.sync_interval,
-                };
-            }
-            let long = self.destination.sends_much();
-            let (view, directory) = (follower.view(), &self.setup.config.meta_path);
-            if long && let Err(error) = upload.freeze(view, directory) {
-                // Then it holds its view, as a small one does.
-                log::debug!("{}: {error}", self.name);
-            }
-            self.order(Action::Upload { upload, long });
+        if !self.destination.is_tending() {
+            self.sync_at = match self.stop {
+                Some(_) => now,
+                None => now + self.sync_interval,
+            };
         }
+        let long = self.destination.sends_much();
+        if long && let Err(error) = upload.freeze(view, directory) {
+            // Then it holds its view, as a small one does.
+            log::debug!("{}: {error}", self.name);
+        }
+        self.order(Action::Upload { upload, long });
     }
 
     /// From when on there may be an upload. Levels follow a sync at once, and take no turn from the next.
     pub(super) fn sync_at(&self) -> Instant {
-        match self.destination.is_tending() && !self.trouble.storage.is_on() {
-            true => self.now().min(self.timers.sync_at),
-            false => self.timers.sync_at,
+        match self.destination.is_tending() && !self.outage.is_on() {
+            true => self.now().min(self.sync_at),
+            false => self.sync_at,
         }
     }
 
-    pub(super) fn order(&self, action: Action) {
-        self.setup.uploads.add(Task {
-            storage: Arc::clone(&self.setup.storage),
-            action,
-            reply: self.mailbox.entrance.clone(),
-        });
-    }
-
-    pub(super) fn settled(&mut self, footing: Result<Footing, SettleError>) {
+    pub(super) fn settled(
+        &mut self,
+        footing: Result<Footing, SettleError>,
+        database: Option<Shape>,
+    ) {
         let now = self.now();
-        let asked = self.asked.take().map(|shape| shape.page_size);
-        let follower = self.follower.as_ref();
-        if asked != follower.map(|follower| follower.view().page_size()) {
+        let page_size = |shape: Shape| shape.page_size;
+        if self.asked.take().map(page_size) != database.map(page_size) {
             // The database is another one by now, for which the storage is asked again.
             return;
         }
@@ -148,7 +137,7 @@ impl DatabaseThread {
                      replica stands",
                     self.name
                 );
-                self.timers.sync_at = now;
+                self.sync_at = now;
             }
             Some(Finished::Taken(error) | Finished::Failed(error)) => {
                 self.trouble_with_storage(Class::of(&error), error.to_string(), now);
@@ -158,20 +147,20 @@ impl DatabaseThread {
     }
 
     pub(super) fn trouble_with_storage(&mut self, class: Class, error: String, now: Instant) {
-        let time = self.setup.clock.now();
-        if let Some(line) = self.trouble.storage.failed(class, error, now, time) {
+        let time = self.clock.now();
+        if let Some(line) = self.outage.failed(class, error, now, time) {
             log::error!("{}: {line}", self.name);
         }
-        let first = self.setup.config.replica.sync_interval;
+        let first = self.sync_interval;
         let pause = match self.stop {
             Some(stop) => stop.retry_pause,
-            None => self.trouble.storage.pause(first, random::unique()),
+            None => self.outage.pause(first, random::unique()),
         };
-        self.timers.sync_at = now + pause;
+        self.sync_at = now + pause;
     }
 
     pub(super) fn back_online(&mut self, sent: u64, now: Instant) {
-        let Some(time) = self.trouble.storage.over(now) else {
+        let Some(time) = self.outage.over(now) else {
             return;
         };
         let pages = match self.destination.pages_to_send() {

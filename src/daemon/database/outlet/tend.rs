@@ -3,17 +3,16 @@
 
 use std::time::Instant;
 
-use super::DatabaseThread;
-use crate::config::DatabaseConfig;
+use super::Outlet;
+use crate::config::KeepingConfig;
 use crate::daemon::outage::Class;
 use crate::daemon::uploads::Action;
 use crate::replica::{Retention, Surveyed, Upkeep};
 use crate::storage::{FileName, StorageError};
 use crate::units::Level;
 
-/// How the replica of a database is kept.
-pub(super) fn upkeep(config: &DatabaseConfig) -> Upkeep {
-    let keeping = &config.keeping;
+/// How a replica is kept.
+pub(super) fn upkeep(keeping: &KeepingConfig) -> Upkeep {
     Upkeep {
         levels: keeping.levels.clone(),
         snapshots: Some(keeping.snapshot_interval),
@@ -25,11 +24,11 @@ pub(super) fn upkeep(config: &DatabaseConfig) -> Upkeep {
     }
 }
 
-impl DatabaseThread {
+impl Outlet {
     /// Asks the storage for what is due, if nothing else is asked of it.
-    pub(super) fn tend(&mut self, now: Instant) {
+    pub(in super::super) fn tend(&mut self, now: Instant) {
         let busy = self.tending || self.asked.is_some() || self.destination.is_sending();
-        let waits = self.trouble.storage.is_on() && now < self.timers.sync_at;
+        let waits = self.outage.is_on() && now < self.sync_at;
         if busy || waits || self.stop.is_some() {
             return;
         }
@@ -42,7 +41,7 @@ impl DatabaseThread {
         if !files.is_empty() {
             self.tending = true;
             self.order(Action::Delete(files));
-        } else if self.timers.validation_at.is_some_and(|at| now >= at) {
+        } else if self.validation_at.is_some_and(|at| now >= at) {
             self.plan_validation(now);
             self.destination.ask_again();
         }
@@ -50,8 +49,8 @@ impl DatabaseThread {
 
     /// Has the replica listed in an interval from now, if that is wanted.
     pub(super) fn plan_validation(&mut self, now: Instant) {
-        let interval = self.setup.config.keeping.validation_interval;
-        self.timers.validation_at = interval.map(|interval| now + interval);
+        let interval = self.keeping.validation_interval;
+        self.validation_at = interval.map(|interval| now + interval);
     }
 
     /// When something may be due that no event tells of.
@@ -62,11 +61,11 @@ impl DatabaseThread {
         let due = [
             self.destination.next_tick(),
             self.destination.next_deletion(),
-            self.timers.validation_at,
+            self.validation_at,
         ];
         let first = due.into_iter().flatten().min()?;
-        Some(match self.trouble.storage.is_on() {
-            true => first.max(self.timers.sync_at),
+        Some(match self.outage.is_on() {
+            true => first.max(self.sync_at),
             false => first,
         })
     }
@@ -98,7 +97,7 @@ impl DatabaseThread {
         self.destination.deleted(files, result, now);
         match result {
             Ok(()) => {
-                self.trouble.deletion.settle(now);
+                self.deletion.settle(now);
                 log::debug!(
                     "{}: deleted {} files that have had their time",
                     self.name,
@@ -107,7 +106,7 @@ impl DatabaseThread {
             }
             // It harms nothing but the bill.
             Err(error) => {
-                if self.trouble.deletion.raise(&error.to_string(), now) {
+                if self.deletion.raise(&error.to_string(), now) {
                     log::warn!(
                         "{}: files that have had their time cannot be deleted, so the replica grows: {error}",
                         self.name

@@ -1,0 +1,206 @@
+//! One destination of the database and the way to it: what it lacks, what its storage was asked, how that went, and
+//! when it is tried next.
+//!
+//! Destinations know nothing of each other. All are told of every change, and each sends from the newest view when its
+//! own time has come; so one that cannot be reached keeps a longer and longer list of pages, and nobody waits for it.
+
+mod send;
+mod tend;
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use self::tend::upkeep;
+use super::{Setup, Stop};
+use crate::config::{KeepingConfig, ReplicaConfig};
+use crate::daemon::Event;
+use crate::daemon::complaint::Complaint;
+use crate::daemon::outage::Outage;
+use crate::daemon::uploads::{Action, Answer, Task, Uploads};
+use crate::database::DestinationState;
+use crate::replica::{Destination, Shape};
+use crate::sqlite::Changes;
+use crate::storage::Storage;
+use crate::sys::clock::Clock;
+use crate::units::{PageCount, PageNumber, Txid};
+
+/// Which of a database's destinations.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::daemon) struct OutletId(usize);
+
+/// One destination of the database.
+pub(super) struct Outlet {
+    id: OutletId,
+    /// For messages: the database, and where there are several destinations, which.
+    pub(super) name: String,
+    pub(super) destination: Destination,
+    storage: Arc<dyn Storage>,
+    uploads: Uploads,
+    /// Where answers go.
+    entrance: Sender<Event>,
+    clock: Arc<dyn Clock>,
+    sync_interval: Duration,
+    keeping: KeepingConfig,
+    stop: Option<Stop>,
+    /// For what database the storage has been asked where the replica stands, while it has not answered yet.
+    asked: Option<Shape>,
+    /// Something else is asked of the storage, between uploads.
+    tending: bool,
+    /// What is remembered on disk says that an upload of this run may be under way.
+    pub(super) begun: bool,
+    /// The TXID that is remembered on disk.
+    pub(super) saved: Option<Txid>,
+    sync_at: Instant,
+    /// When the replica is listed, only to see whether anything is missing.
+    validation_at: Option<Instant>,
+    pub(super) outage: Outage,
+    deletion: Complaint,
+}
+
+impl Outlet {
+    /// Notes that the database is open for the first time. `known` is what an earlier run left of this destination, if
+    /// the WAL still runs through its place; that run may have left an upload `under_way`.
+    pub(super) fn opened(&mut self, known: Result<DestinationState, String>, under_way: bool) {
+        let destination = Destination::new(self.storage.location(), known);
+        let destination = destination.with_upkeep(upkeep(&self.keeping));
+        self.destination = match under_way {
+            true => destination.in_doubt(self.now()),
+            false => destination,
+        };
+    }
+
+    /// Brings the last changes there at once, and nothing else.
+    pub(super) fn stop(&mut self, stop: Stop, now: Instant) {
+        self.stop = Some(stop);
+        self.destination.stop_tending(now);
+        self.sync_at = now;
+    }
+
+    /// Whether it is no use to wait for the last changes to arrive.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let gives_up = self.stop.is_some_and(|stop| !stop.tries_again);
+        self.destination.is_taken() || (gives_up && self.outage.is_on())
+    }
+
+    /// Whether a file of ours is on top of the replica, as far as can be known: see
+    /// [`super::DatabaseThread::may_start_wal_over`].
+    pub(super) fn is_on_top(&self) -> bool {
+        self.destination.is_on_top() || (self.outage.is_on() && self.destination.remembers())
+    }
+
+    /// Whether an upload is under way that may still read from its view.
+    pub(super) fn is_sending(&self) -> bool {
+        self.destination.is_sending()
+    }
+
+    /// When something is due, while the database is followed or not.
+    pub(super) fn due(&self, followed: bool) -> Option<Instant> {
+        let waits_for_sync = self.destination.has_work()
+            || (self.destination.unsettled().is_some() && self.asked.is_none());
+        let sync = (waits_for_sync && followed && !self.tending).then(|| self.sync_at());
+        sync.into_iter().chain(self.tend_at()).min()
+    }
+
+    /// Takes what the storage has answered, for a database that looks like this now, if it is open.
+    pub(super) fn answered(&mut self, answer: Answer, database: Option<Shape>) {
+        match answer {
+            Answer::Settled(footing) => self.settled(footing, database),
+            Answer::Uploaded(result) => self.uploaded(result),
+            Answer::Surveyed(surveyed) => self.surveyed(surveyed),
+            Answer::Deleted(files, result) => self.deleted(&files, &result),
+        }
+    }
+
+    fn order(&self, action: Action) {
+        self.uploads.add(Task {
+            storage: Arc::clone(&self.storage),
+            action,
+            outlet: self.id,
+            reply: self.entrance.clone(),
+        });
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+}
+
+/// All destinations of the database, at least one.
+pub(super) struct Outlets(Vec<Outlet>);
+
+impl Outlets {
+    /// One for each configured replica, before the database is open. `entrance` is where answers go.
+    pub(super) fn new(setup: &Setup, entrance: &Sender<Event>) -> Outlets {
+        let database = setup.config.path.display();
+        let outlet = |(index, (replica, storage)): (usize, (&ReplicaConfig, &Arc<dyn Storage>))| {
+            let location = storage.location();
+            Outlet {
+                id: OutletId(index),
+                name: match &setup.config.replicas[..] {
+                    [_] => database.to_string(),
+                    _ => format!("{database} ({location})"),
+                },
+                destination: Destination::new(location, Err("nothing is remembered".to_string())),
+                storage: Arc::clone(storage),
+                uploads: setup.uploads.clone(),
+                entrance: entrance.clone(),
+                clock: Arc::clone(&setup.clock),
+                sync_interval: replica.sync_interval,
+                keeping: setup.config.keeping.clone(),
+                stop: None,
+                asked: None,
+                tending: false,
+                begun: false,
+                saved: None,
+                sync_at: setup.clock.instant(),
+                validation_at: None,
+                outage: Outage::default(),
+                deletion: Complaint::default(),
+            }
+        };
+        let replicas = setup.config.replicas.iter().zip(&setup.storages);
+        Outlets(replicas.enumerate().map(outlet).collect())
+    }
+
+    /// The one with this number.
+    pub(super) fn of(&mut self, id: OutletId) -> &mut Outlet {
+        &mut self.0[id.0]
+    }
+
+    /// Where they are, for messages.
+    pub(super) fn locations(&self) -> Vec<String> {
+        self.iter()
+            .map(|outlet| outlet.destination.location().to_string())
+            .collect()
+    }
+}
+
+impl Deref for Outlets {
+    type Target = [Outlet];
+
+    fn deref(&self) -> &[Outlet] {
+        &self.0
+    }
+}
+
+impl DerefMut for Outlets {
+    fn deref_mut(&mut self) -> &mut [Outlet] {
+        &mut self.0
+    }
+}
+
+impl Changes for Outlets {
+    fn changed(&mut self, first: PageNumber, last: PageNumber) {
+        for outlet in &mut self.0 {
+            outlet.destination.changed(first, last);
+        }
+    }
+
+    fn shrunk(&mut self, pages: PageCount) {
+        for outlet in &mut self.0 {
+            outlet.destination.shrunk(pages);
+        }
+    }
+}
