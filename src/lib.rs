@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod database;
+pub mod discovery;
 pub mod ltx;
 pub mod replica;
 pub mod restore;

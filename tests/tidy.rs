@@ -19,16 +19,31 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("restore", &["ltx", "storage", "sys", "units"]),
     ("config", &["storage", "sys", "units"]),
+    ("discovery", &["config", "sqlite", "sys"]),
     (
         "daemon",
         &[
-            "config", "database", "replica", "sqlite", "storage", "sys", "units",
+            "config",
+            "database",
+            "discovery",
+            "replica",
+            "sqlite",
+            "storage",
+            "sys",
+            "units",
         ],
     ),
     (
         "commands",
         &[
-            "config", "daemon", "ltx", "restore", "storage", "sys", "units",
+            "config",
+            "daemon",
+            "discovery",
+            "ltx",
+            "restore",
+            "storage",
+            "sys",
+            "units",
         ],
     ),
 ];

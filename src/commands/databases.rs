@@ -1,4 +1,4 @@
-//! `walbrook databases`: what is configured.
+//! `walbrook databases`: what is configured, and found in directories.
 
 use std::io::Write;
 
@@ -10,12 +10,13 @@ use super::source::ConfigFile;
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::config::ReplicaConfig;
+use crate::discovery;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "databases",
     arguments: "",
     summary: "List the databases of the configuration",
-    details: "",
+    details: "Those of directories are listed one by one.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
@@ -44,7 +45,7 @@ pub(crate) struct DatabasesArguments {
     rest: Vec<String>,
 }
 
-/// Prints the configured databases to `out`.
+/// Prints the databases there are to `out`.
 ///
 /// # Errors
 /// When the configuration cannot be used or `out` cannot be written.
@@ -58,7 +59,11 @@ pub(crate) fn run(
     let file = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     let (config, warnings) = file.load()?;
     super::print_warnings(&warnings);
-    let rows = config.databases.iter().flat_map(|database| {
+    let found = discovery::start(&config)?;
+    for remark in &found.remarks {
+        eprintln!("Warning: {}", remark.text);
+    }
+    let rows = found.databases.iter().flat_map(|database| {
         let row = |replica: &ReplicaConfig| {
             let path = database.path.display().to_string();
             (path, replica.location.kind())

@@ -1,6 +1,5 @@
 //! `walbrook replicate`: its flags and what they mean together.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use super::source::{ConfigFile, is_sqlite_url};
 use super::{CommandError, CommandHelp, Outcome, open};
 use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
 use crate::daemon::{self, Mode};
+use crate::discovery;
 use crate::storage::Network;
 use crate::sys::clock::SystemClock;
 
@@ -18,7 +18,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
     arguments: "[DB_PATH REPLICA_URL]",
     summary: "Replicate databases until stopped",
-    details: "Without arguments, every database of the configuration is replicated.",
+    details: "Without arguments, every database of the configuration is replicated, and those of its directories.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
@@ -146,14 +146,14 @@ pub(crate) fn run(
         true => Mode::Once,
         false => Mode::Continuous,
     };
-    // All at once and before anything starts: one that cannot be opened is a mistake to be told at once.
-    let network = Network::new(config.network, Arc::new(SystemClock));
-    let mut storages = HashMap::new();
-    for database in &config.databases {
-        let replicas = open::replicas_of(database, &network)?;
-        storages.insert(database.path.clone(), replicas);
+    let found = discovery::start(&config)?;
+    for remark in &found.remarks {
+        log::log!(remark.level, "{}", remark.text);
     }
-    let ended = daemon::replicate(&config, mode, |database| storages[&database.path].clone());
+    let network = Network::new(config.network, Arc::new(SystemClock));
+    let ended = daemon::replicate(&config, found, mode, &|database| {
+        open::replicas_of(database, &network).map_err(|error| error.to_string())
+    });
     let traffic = network.traffic().counts();
     if traffic.requests() > 0 {
         log::info!("the network was asked for {traffic}");

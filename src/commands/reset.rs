@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: ResetArguments, out: &mut dyn Write) -> Result<Outc
         file if file.explicit.is_some() => {
             let (config, warnings) = file.load()?;
             super::print_warnings(&warnings);
-            config.find(&path)?.meta_path.clone()
+            config.find(&path)?.meta_path
         }
         _ => default_meta_path(&path),
     };

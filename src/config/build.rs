@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU64;
 
-use super::checks::{self, Placed};
+use super::claims::{self, Placed};
 use super::defaults;
+use super::directory::{DirectoryConfig, Target};
 use super::error::{ConfigError, Problem, Warning};
 use super::keeping;
-use super::location::{ReplicaKind, ReplicaLocation, invalid_url, reject_url_as_path};
+use super::location::{ReplicaKind, ReplicaLocation, Written, invalid_url, reject_url_as_path};
 use super::model::{
     Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig, Replicas, bounds_for, largest_part,
 };
@@ -25,35 +26,41 @@ pub(super) fn build(
     warnings: &mut Vec<Warning>,
 ) -> Result<Config, ConfigError> {
     let top = Section::new(root, String::new())?;
-    let mut databases = Vec::new();
+    let mut entries = Vec::new();
     for (index, node) in top.list("dbs")?.iter().enumerate() {
         let name = format!("dbs[{index}].");
-        databases.push(database(node, name, &top, base, warnings)?);
+        entries.push(entry(node, name, &top, base, warnings)?);
     }
     // After the databases: an unsupported replica type explains the settings for it at the top level.
-    let locations = databases
-        .iter()
-        .flat_map(|placed| placed.database.replicas.iter())
-        .map(|replica| &replica.location);
-    let kinds: Vec<&str> = locations.map(ReplicaLocation::kind).collect();
+    let locations = || {
+        entries
+            .iter()
+            .flat_map(|entry| entry.settings().replicas.iter())
+            .map(|replica| &replica.location)
+    };
+    let kinds: Vec<&str> = locations().map(ReplicaLocation::kind).collect();
     schema::check(root, "", schema::TOP, &kinds, warnings)?;
-    if databases.is_empty() {
+    if entries.is_empty() {
         return Err(ConfigError::new(Problem::NoDatabases));
     }
+    let network = network(&top, locations)?;
     let keeping = keeping::shared(&top, warnings)?;
-    for (index, node) in top.list("dbs")?.iter().enumerate() {
-        let section = Section::new(node, format!("dbs[{index}]."))?;
-        databases[index].database.keeping =
-            keeping::of_database(&section, &top, &keeping, warnings)?;
+    for (entry, node) in entries.iter_mut().zip(top.list("dbs")?) {
+        let section = Section::new(node, entry.name.clone())?;
+        entry.settings_mut().keeping = keeping::of_database(&section, &top, &keeping, warnings)?;
     }
-    checks::check(&databases, warnings)?;
-    let databases: Vec<DatabaseConfig> = databases
-        .into_iter()
-        .map(|placed| placed.database)
-        .collect();
+    let (mut placed, mut directories) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry.stands_for {
+            StandsFor::One(database) => placed.push(database),
+            StandsFor::All(directory) => directories.push(directory),
+        }
+    }
+    claims::check(&placed, warnings)?;
     Ok(Config {
-        network: network(&top, &databases)?,
-        databases,
+        network,
+        databases: placed.into_iter().map(|placed| placed.database).collect(),
+        directories,
         exec: top
             .text("exec")?
             .filter(|(command, _)| !command.is_empty())
@@ -68,31 +75,49 @@ pub(super) fn build(
     })
 }
 
-fn database(
+/// An entry of `dbs`.
+struct Entry {
+    name: String,
+    stands_for: StandsFor,
+}
+
+enum StandsFor {
+    One(Placed),
+    All(DirectoryConfig),
+}
+
+impl Entry {
+    fn settings(&self) -> &DatabaseConfig {
+        match &self.stands_for {
+            StandsFor::One(placed) => &placed.database,
+            StandsFor::All(directory) => &directory.settings,
+        }
+    }
+
+    fn settings_mut(&mut self) -> &mut DatabaseConfig {
+        match &mut self.stands_for {
+            StandsFor::One(placed) => &mut placed.database,
+            StandsFor::All(directory) => &mut directory.settings,
+        }
+    }
+}
+
+fn entry(
     node: &Node,
     name: String,
     top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
-) -> Result<Placed, ConfigError> {
+) -> Result<Entry, ConfigError> {
     schema::check(node, &name, schema::DATABASE, &[], warnings)?;
     let section = Section::new(node, name)?;
-    let Some((path_text, path_position)) = section.text("path")? else {
-        return Err(section.missing("add `path:` with the file of the database"));
+    let target = Target::read(&section, base)?;
+    let (replicas, places) = replicas(&section, top, base, warnings)?;
+    let path = match &target {
+        Target::File { path, .. } => path,
+        Target::Directory(files) => &files.directory,
     };
-    let path = base
-        .database(path_text)
-        .map_err(|reason| section.invalid(path_position, "path", reason))?;
-    let (replicas, replica_positions) = replicas(&section, top, base, warnings)?;
-    let mut database = DatabaseConfig::new(path, replicas);
-    if let Some((text, position)) = section
-        .text("meta-path")?
-        .filter(|(text, _)| !text.is_empty())
-    {
-        database.meta_path = base
-            .absolute(text)
-            .map_err(|reason| section.invalid(position, "meta-path", reason))?;
-    }
+    let mut database = DatabaseConfig::new(path.clone(), replicas);
     if let Some(interval) = section.read("monitor-interval", scalar::interval)? {
         database.monitor_interval = interval;
     }
@@ -108,20 +133,36 @@ fn database(
     if let Some(pages) = section.read("truncate-page-n", truncate_threshold)? {
         database.truncate_pages = pages;
     }
-    Ok(Placed {
-        database,
-        path_position,
-        replica_positions,
+    let stands_for = match target {
+        Target::Directory(files) => StandsFor::All(DirectoryConfig {
+            files,
+            settings: database,
+            written: places.into_iter().map(|place| place.written).collect(),
+        }),
+        Target::File {
+            position, memory, ..
+        } => {
+            database.meta_path = memory.unwrap_or(database.meta_path);
+            StandsFor::One(Placed {
+                database,
+                path_position: position,
+                replica_positions: places.into_iter().map(|place| place.position).collect(),
+            })
+        }
+    };
+    Ok(Entry {
+        name: section.name,
+        stands_for,
     })
 }
 
-/// The replicas of a database, with their positions: one under `replica`, or some under `replicas`.
+/// The replicas of a database, with their places in the file: one under `replica`, or some under `replicas`.
 fn replicas(
     section: &Section<'_>,
     top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
-) -> Result<(Replicas, Vec<Position>), ConfigError> {
+) -> Result<(Replicas, Vec<ReplicaPlace>), ConfigError> {
     let nodes: Vec<(String, &Node)> = match (section.entry("replica"), section.list("replicas")?) {
         (Some(entry), []) => vec![("replica".to_owned(), &entry.value)],
         (Some(entry), _) => {
@@ -149,19 +190,25 @@ fn replicas(
             .collect(),
     };
     let mut replicas = Vec::new();
-    let mut positions = Vec::new();
+    let mut places = Vec::new();
     for (name, node) in nodes {
         let name = format!("{}{name}.", section.name);
-        let (config, position) = replica(node, name, top, base, warnings)?;
+        let (config, place) = replica(node, name, top, base, warnings)?;
         replicas.push(config);
-        positions.push(position);
+        places.push(place);
     }
     let replicas = Replicas::several(replicas).ok_or_else(|| {
         section.missing(
             "must specify replica for database: add `replica:` with `path:` or `url:` below it",
         )
     })?;
-    Ok((replicas, positions))
+    Ok((replicas, places))
+}
+
+/// How and where the place of a replica stands in the configuration.
+struct ReplicaPlace {
+    written: Written,
+    position: Position,
 }
 
 fn replica(
@@ -170,7 +217,7 @@ fn replica(
     top: &Section<'_>,
     base: &Base,
     warnings: &mut Vec<Warning>,
-) -> Result<(ReplicaConfig, Position), ConfigError> {
+) -> Result<(ReplicaConfig, ReplicaPlace), ConfigError> {
     let section = Section::new(node, name)?;
     if let Some(path) = section.given("path")? {
         reject_url_as_path(path.text).map_err(|reason| path.invalid(reason))?;
@@ -198,7 +245,11 @@ fn replica(
     if let Some(interval) = own.map_or_else(shared, |own| Ok(Some(own)))? {
         replica.sync_interval = interval;
     }
-    Ok((replica, position))
+    let written = match section.given("url")? {
+        Some(_) => Written::AsUrl,
+        None => Written::AsPath,
+    };
+    Ok((replica, ReplicaPlace { written, position }))
 }
 
 /// The scheme of the URL says it, whatever the type is; without both it is a directory.
@@ -277,9 +328,15 @@ fn reject_beside_url(
     }
 }
 
-fn network(top: &Section<'_>, databases: &[DatabaseConfig]) -> Result<Bounds, ConfigError> {
-    let mut network = bounds_for(databases);
-    let largest_part = largest_part(databases);
+fn network<'a, Locations>(
+    top: &Section<'_>,
+    locations: impl Fn() -> Locations,
+) -> Result<Bounds, ConfigError>
+where
+    Locations: Iterator<Item = &'a ReplicaLocation>,
+{
+    let mut network = bounds_for(locations());
+    let largest_part = largest_part(locations());
     let enough = |text: &str| match scalar::size(text)? {
         size if size >= largest_part => Ok(size),
         size => Err(format!(

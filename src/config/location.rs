@@ -4,12 +4,14 @@
 //! found: host and path are joined, the query is dropped, and the path stays percent-encoded as Go's URL
 //! writer would encode it, so that `file:///a b` is the directory `/a%20b`.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
 use super::paths::{Base, is_url};
-use super::percent::{Part, encoded, escaped, is_unreserved};
+use super::percent::{Part, encoded, escaped, is_unreserved, unescaped};
 use super::s3_url;
 use super::text::redacted;
 use crate::storage::s3::Settings;
@@ -55,6 +57,38 @@ impl ReplicaLocation {
         }
     }
 
+    /// The place of the database at `relative` where this is that of a whole directory of them: the one Litestream
+    /// uses, which depends on how this one was written.
+    ///
+    /// # Errors
+    /// When the name cannot be one of an object.
+    pub(super) fn below(
+        &self,
+        relative: &Path,
+        written: Written,
+    ) -> Result<ReplicaLocation, String> {
+        Ok(match (self, written) {
+            (ReplicaLocation::File(path), Written::AsPath) => {
+                ReplicaLocation::File(path.join(relative))
+            }
+            (ReplicaLocation::File(path), Written::AsUrl) => {
+                ReplicaLocation::File(below_file_url(path, relative))
+            }
+            (ReplicaLocation::S3(settings), _) => {
+                let relative = relative
+                    .to_str()
+                    .ok_or("its name is no UTF-8, as the names of objects have to be; rename it")?;
+                let mut settings = settings.clone();
+                let joined = joined(&settings.path, relative);
+                settings.path = match written {
+                    Written::AsPath => joined,
+                    Written::AsUrl => joined.trim_start_matches('/').to_owned(),
+                };
+                ReplicaLocation::S3(settings)
+            }
+        })
+    }
+
     /// The directory, where the replica is one.
     pub fn directory(&self) -> Option<&Path> {
         match self {
@@ -80,6 +114,49 @@ impl fmt::Display for ReplicaLocation {
                 }
             }
         }
+    }
+}
+
+/// How the place of a replica was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Written {
+    /// As a URL, whose path is encoded.
+    AsUrl,
+    /// As a path, taken as it is.
+    AsPath,
+}
+
+/// The directory that Litestream uses when `relative` is put behind the path of a file URL: the path is decoded for
+/// that, and encoded anew; a fragment stays at the end.
+fn below_file_url(directory: &Path, relative: &Path) -> PathBuf {
+    let text = directory.as_os_str().as_bytes();
+    let end = text.iter().position(|b| *b == b'#').unwrap_or(text.len());
+    let (path, fragment) = text.split_at(end);
+    let path = String::from_utf8_lossy(path);
+    let mut decoded = unescaped(&path).unwrap_or_else(|_| path.as_bytes().to_vec());
+    decoded.push(b'/');
+    decoded.extend(relative.as_os_str().as_bytes());
+    let mut below = OsString::from(escaped(&decoded, Part::Path));
+    below.push(OsStr::from_bytes(fragment));
+    PathBuf::from(below)
+}
+
+/// `path` and `relative` as Go's `path.Join` puts them together.
+fn joined(path: &str, relative: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let rooted = path.starts_with('/');
+    for part in path.split('/').chain(relative.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match rooted {
+        true => format!("/{joined}"),
+        false => joined,
     }
 }
 
@@ -219,6 +296,52 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    /// As the real Litestream was seen to do it.
+    #[test]
+    fn databases_of_a_directory_lie_where_litestream_has_them() {
+        for (url, relative, expected) in [
+            ("file:///r", "sub/c.db", "/r/sub/c.db"),
+            ("file:///u x", "a b.db", "/u%20x/a%20b.db"),
+            ("file:///u", "100%.db", "/u/100%25.db"),
+            ("file:///u", "ä#?.db", "/u/%C3%A4%23%3F.db"),
+            ("file:///v%2fy?x=1#frag", "a b.db", "/v/y/a%20b.db#frag"),
+            ("s3://b", "a b.db", "a b.db"),
+            ("s3://b/", "a.db", "a.db"),
+            ("s3://b/x/", "sub/a.db", "x/sub/a.db"),
+            ("s3://b//x", "a.db", "x/a.db"),
+        ] {
+            let location = ReplicaLocation::parse_url(url).unwrap();
+            let below = location.below(Path::new(relative), Written::AsUrl).unwrap();
+            let place = match &below {
+                ReplicaLocation::File(path) => path.to_str().unwrap(),
+                ReplicaLocation::S3(settings) => &settings.path,
+            };
+            assert_eq!(place, expected, "{url} {relative}");
+        }
+        for (path, expected) in [
+            ("", "a.db"),
+            ("x", "x/a.db"),
+            ("x/", "x/a.db"),
+            ("/x", "/x/a.db"),
+            ("./x/../y", "y/a.db"),
+            ("../x", "../x/a.db"),
+        ] {
+            let location = ReplicaLocation::S3(Box::new(Settings::new("b", path)));
+            let below = location.below(Path::new("a.db"), Written::AsPath).unwrap();
+            let ReplicaLocation::S3(settings) = below else {
+                panic!("still a bucket");
+            };
+            assert_eq!(settings.path, expected, "{path}");
+        }
+        let file = ReplicaLocation::File(PathBuf::from("/r%20"));
+        let below = file.below(Path::new("a b"), Written::AsPath);
+        assert_eq!(below, Ok(ReplicaLocation::File(PathBuf::from("/r%20/a b"))));
+        let odd = Path::new(OsStr::from_bytes(b"a\xff"));
+        let bucket = ReplicaLocation::parse_url("s3://b").unwrap();
+        assert!(bucket.below(odd, Written::AsUrl).is_err());
+        assert!(file.below(odd, Written::AsPath).is_ok());
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //! databases in one replica) is an error here that names line and column.
 //!
 //! The way of the text: `expand` (environment) → `yaml` (nodes) → `schema` (is every key known and supported)
-//! → `build` (values; `s3` for what is there) → `checks` (between databases) → [`Config`].
+//! → `build` (values; `s3` for what is there) → `claims` (between databases) → [`Config`].
 
 mod build;
-mod checks;
+mod claims;
 pub mod defaults;
+mod directory;
 mod error;
 mod expand;
 mod keeping;
 mod location;
 mod model;
 mod paths;
+mod pattern;
 mod percent;
 mod s3;
 mod s3_url;
@@ -29,6 +31,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use claims::{Claim, Claims, Collision};
+pub use directory::{DirectoryConfig, Files};
 pub use error::{ConfigError, Problem, Warning};
 pub use keeping::KeepingConfig;
 pub use location::ReplicaLocation;
@@ -36,6 +40,7 @@ pub use model::{
     Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig, Replicas, default_meta_path,
 };
 pub(crate) use paths::{Base, is_url};
+pub use pattern::Pattern;
 pub use yaml::{FILE_BYTES_MAX, Position};
 
 impl Config {
@@ -75,17 +80,23 @@ impl Config {
         let location = ReplicaLocation::parse_url(url).map_err(ConfigError::new)?;
         let replicas = Replicas::one(ReplicaConfig::new(location));
         let start = Position { line: 1, column: 1 };
-        let placed = checks::Placed {
+        let placed = claims::Placed {
             database: DatabaseConfig::new(path, replicas),
             path_position: start,
             replica_positions: vec![start],
         };
-        checks::check(std::slice::from_ref(&placed), &mut Vec::new())
+        claims::check(std::slice::from_ref(&placed), &mut Vec::new())
             .map_err(|error| ConfigError::new(error.problem))?;
         let databases = vec![placed.database];
         Ok(Config {
-            network: model::bounds_for(&databases),
+            network: model::bounds_for(
+                databases[0]
+                    .replicas
+                    .iter()
+                    .map(|replica| &replica.location),
+            ),
             databases,
+            directories: Vec::new(),
             exec: None,
             logging: Logging::default(),
             shutdown_sync_timeout: defaults::SHUTDOWN_SYNC_TIMEOUT,
@@ -93,28 +104,58 @@ impl Config {
         })
     }
 
-    /// The configured database at `path`, absolute; symbolic links are followed if the names differ.
+    /// What the database at `path`, absolute, is replicated by; it need not be there. Symbolic links are followed if
+    /// the names differ.
     ///
     /// # Errors
     /// [`Problem::NotConfigured`] when there is none.
-    pub fn find(&self, path: &Path) -> Result<&DatabaseConfig, ConfigError> {
+    pub fn find(&self, path: &Path) -> Result<DatabaseConfig, ConfigError> {
         let by_name = self.databases.iter().find(|database| database.path == path);
-        let by_place = || {
-            let place = paths::resolved(path);
-            self.databases
-                .iter()
-                .find(|database| paths::resolved(&database.path) == place)
-        };
-        by_name.or_else(by_place).ok_or_else(|| {
-            ConfigError::new(Problem::NotConfigured {
-                path: path.to_owned(),
-                configured: self
-                    .databases
-                    .iter()
-                    .map(|database| database.path.clone())
-                    .collect(),
+        if let Some(database) = by_name {
+            return Ok(database.clone());
+        }
+        if let Some(database) = self.find_in_directories(path, |directory| directory.to_owned()) {
+            return database;
+        }
+        let place = paths::resolved(path);
+        let by_place = self
+            .databases
+            .iter()
+            .find(|database| paths::resolved(&database.path) == place);
+        if let Some(database) = by_place {
+            return Ok(database.clone());
+        }
+        self.find_in_directories(&place, paths::resolved)
+            .unwrap_or_else(|| Err(ConfigError::new(self.not_configured(path))))
+    }
+
+    /// As [`Config::find`], in directories alone, whose places `placed` gives.
+    fn find_in_directories(
+        &self,
+        path: &Path,
+        placed: impl Fn(&Path) -> PathBuf,
+    ) -> Option<Result<DatabaseConfig, ConfigError>> {
+        self.directories.iter().find_map(|directory| {
+            let relative = path.strip_prefix(placed(&directory.files.directory)).ok()?;
+            directory.files.holds(relative).then(|| {
+                let found = directory.database(relative);
+                found.map_err(|reason| directory.error(format!("{}: {reason}", path.display())))
             })
         })
+    }
+
+    fn not_configured(&self, path: &Path) -> Problem {
+        let databases = self.databases.iter().map(|database| &database.path);
+        let directories = self.directories.iter().map(|directory| {
+            directory
+                .files
+                .directory
+                .join(directory.files.pattern.as_str())
+        });
+        Problem::NotConfigured {
+            path: path.to_owned(),
+            configured: databases.cloned().chain(directories).collect(),
+        }
     }
 
     fn load_first(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::defaults;
+use super::directory::DirectoryConfig;
 use super::keeping::KeepingConfig;
 use super::location::ReplicaLocation;
 use crate::storage::Bounds;
@@ -15,8 +16,10 @@ use crate::storage::Bounds;
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The databases to replicate, at least one, in the order of the file.
+    /// The databases that are listed one by one, in the order of the file.
     pub databases: Vec<DatabaseConfig>,
+    /// Directories of databases. There is at least one of both together.
+    pub directories: Vec<DirectoryConfig>,
     /// The command to run while replicating, as the user wrote it.
     pub exec: Option<String>,
     /// What is logged.
@@ -34,6 +37,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("databases", &self.databases)
+            .field("directories", &self.directories)
             .field("has_exec", &self.exec.is_some())
             .field("logging", &self.logging)
             .field("shutdown_sync_timeout", &self.shutdown_sync_timeout)
@@ -118,6 +122,22 @@ impl Replicas {
     pub fn several(replicas: Vec<ReplicaConfig>) -> Option<Replicas> {
         (!replicas.is_empty()).then_some(Replicas(replicas))
     }
+
+    /// The same, each at the place that `place` gives for its number and the place it has.
+    pub(super) fn relocated(
+        &self,
+        place: impl Fn(usize, &ReplicaLocation) -> Result<ReplicaLocation, String>,
+    ) -> Result<Replicas, String> {
+        let relocated = |(number, replica): (usize, &ReplicaConfig)| {
+            let location = place(number, &replica.location)?;
+            Ok(ReplicaConfig {
+                location,
+                ..*replica
+            })
+        };
+        let replicas = self.iter().enumerate().map(relocated);
+        replicas.collect::<Result<_, _>>().map(Replicas)
+    }
 }
 
 impl Deref for Replicas {
@@ -128,23 +148,22 @@ impl Deref for Replicas {
     }
 }
 
-/// The usual bounds for these databases. Larger parts than usual get the memory they need.
-pub(super) fn bounds_for(databases: &[DatabaseConfig]) -> Bounds {
+/// The usual bounds for these replicas. Larger parts than usual get the memory they need.
+pub(super) fn bounds_for<'a>(locations: impl Iterator<Item = &'a ReplicaLocation>) -> Bounds {
     let usual = Bounds::default();
     Bounds {
-        upload_memory: usual.upload_memory.max(largest_part(databases)),
+        upload_memory: usual.upload_memory.max(largest_part(locations)),
         ..usual
     }
 }
 
-/// The largest part that these databases are sent in: the least memory that is enough. 0 without any on S3.
-pub(super) fn largest_part(databases: &[DatabaseConfig]) -> u64 {
-    let part = |replica: &ReplicaConfig| match &replica.location {
+/// The largest part that these replicas are sent in: the least memory that is enough. 0 without any on S3.
+pub(super) fn largest_part<'a>(locations: impl Iterator<Item = &'a ReplicaLocation>) -> u64 {
+    let part = |location: &ReplicaLocation| match location {
         ReplicaLocation::S3(settings) => settings.part_bytes(),
         ReplicaLocation::File(_) => 0,
     };
-    let replicas = databases.iter().flat_map(|it| it.replicas.iter());
-    replicas.map(part).max().unwrap_or(0)
+    locations.map(part).max().unwrap_or(0)
 }
 
 /// What is logged, always to stderr.

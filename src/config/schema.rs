@@ -85,7 +85,12 @@ pub(super) const TOP: &[&[Key]] = &[
 /// The keys of an entry of `dbs`.
 pub(super) const DATABASE: &[&[Key]] = &[&[
     read("path"),
+    read("dir"),
+    read("pattern"),
+    read("recursive"),
+    read("watch"),
     read("meta-path"),
+    read("meta-dir"),
     read("monitor-interval"),
     read("checkpoint-interval"),
     read("busy-timeout"),
@@ -99,11 +104,6 @@ pub(super) const DATABASE: &[&[Key]] = &[&[
         Off::Nothing,
         "pages are read from the WAL in place, no copy of it is staged",
     ),
-    later("dir", Off::EmptyText, ONE_BY_ONE),
-    later("pattern", Off::EmptyText, ONE_BY_ONE),
-    later("recursive", Off::False, ONE_BY_ONE),
-    later("watch", Off::False, ONE_BY_ONE),
-    later("meta-dir", Off::EmptyText, ONE_BY_ONE),
     later(
         "restore-if-db-not-exists",
         Off::False,
@@ -226,7 +226,6 @@ const VALIDATION: &[Key] = &[read("interval")];
 const FOR_ONE_REPLICA: &str =
     "as in Litestream it holds for one replica only; write it under the `replica` of a database";
 const TAKE_OUT: &str = "take the key out";
-const ONE_BY_ONE: &str = "list each database with its own `path`";
 
 const fn read(name: &'static str) -> Key {
     key(name, Meaning::Read)

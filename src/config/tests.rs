@@ -1,5 +1,6 @@
 //! Whole configurations: what they mean, and how they are found.
 
+mod directories;
 mod mistakes;
 mod on_s3;
 
@@ -62,6 +63,7 @@ fn the_smallest_configuration_takes_every_default() {
             patience: Duration::from_secs(60),
         },
         databases: vec![database],
+        directories: Vec::new(),
         exec: None,
         logging: Logging::default(),
         shutdown_sync_timeout: Duration::from_secs(30),
@@ -217,6 +219,14 @@ fn no_two_things_share_a_place() {
     let (_, warnings) = read_all(&two("/srv", "/backup/x")).unwrap();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("whoever deletes the replica deletes the database"));
+    let (_, warnings) = read_all(&two("/backup/x", "/srv")).unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(error_of(&two("/backup/x", "/srv/a.db/x")).contains("is at the file of the database"));
+    assert!(error_of(&two("/srv/.b.db-litestream", "/backup/x")).contains("state of /srv/b.db"));
+    assert!(
+        error_of(&two("/srv/b.db/x", "/backup/x"))
+            .contains("is at the file of the database /srv/b.db")
+    );
     assert!(
         error_of(&two("/backup/x", "/srv/.a.db-litestream/r"))
             .contains("where the state of /srv/a.db is kept")
@@ -257,7 +267,7 @@ fn a_database_is_found_or_the_others_are_named() {
     let config = quiet("dbs:\n - path: /srv/a.db\n   replica: {path: /r}");
     assert_eq!(
         config.find(Path::new("/srv/a.db")),
-        Ok(&config.databases[0])
+        Ok(config.databases[0].clone())
     );
     assert_eq!(
         config.find(Path::new("/nope.db")).unwrap_err().to_string(),

@@ -1,38 +1,39 @@
-//! Everything that owns a thread: one for each database, a few for uploads, one that watches files; and
-//! the start and end of them all.
+//! Everything that owns a thread: one for each database, a few for uploads, one that watches files, one that looks out
+//! for databases that come and go; and the start and end of them all.
 
 mod child;
 mod complaint;
+mod conductor;
 mod database;
+mod directories;
 mod outage;
 mod pool;
 mod uploads;
 mod watch;
 
-use std::mem::take;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fmt, io};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::child::{Child, Failure};
-use self::database::{Mailbox, OutletId, Setup};
+use self::conductor::{Conductor, Starter};
+use self::database::OutletId;
 use self::uploads::{Answer, Uploads};
 use self::watch::Watcher;
 use crate::config::{Config, DatabaseConfig};
+use crate::discovery::{self, Change};
 use crate::storage::Storage;
-use crate::sys::clock::{Clock, SystemClock};
-use crate::sys::fs::{FileSystem, SystemFiles};
+use crate::sys::clock::SystemClock;
+use crate::sys::fs::SystemFiles;
 
 /// Stack of each thread: the deepest calls are SQLite's and LZ4's, which keep to some 64 KiB.
 const STACK_BYTES: usize = 512 << 10;
-
-/// Signals that come so close together are one: `timeout` signals its child, and then the child's group.
-const TOGETHER: Duration = Duration::from_millis(200);
 
 /// What a database's thread is told.
 enum Event {
@@ -52,7 +53,7 @@ struct Stop {
     /// Whether a failure is followed by another attempt.
     tries_again: bool,
     /// The pause before it.
-    retry_pause: Duration,
+    retry_pause: std::time::Duration,
 }
 
 /// How long to replicate.
@@ -75,6 +76,8 @@ pub enum DaemonError {
         /// Why.
         source: io::Error,
     },
+    /// The storage of a database cannot be used.
+    Storage(String),
     /// The command given for the child process cannot be split into words.
     Command(String),
     /// The last changes of some databases are not on the storage.
@@ -89,6 +92,7 @@ impl fmt::Display for DaemonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DaemonError::Start { what, source } => write!(f, "cannot start {what}: {source}"),
+            DaemonError::Storage(reason) => f.write_str(reason),
             DaemonError::Command(reason) => write!(f, "cannot run the command: {reason}"),
             DaemonError::Incomplete(databases) => f.write_str(&databases.join("; ")),
             DaemonError::Interrupted(databases) => {
@@ -105,50 +109,42 @@ impl fmt::Display for DaemonError {
 
 impl std::error::Error for DaemonError {}
 
-/// Replicates the databases of `config`, of which `storages` gives each what its replicas are on, in their order.
+/// Opens the storages of a database's replicas, in their order; an error is a sentence.
+pub type OpenStorages<'a> = &'a dyn Fn(&DatabaseConfig) -> Result<Vec<Arc<dyn Storage>>, String>;
+
+/// Replicates the databases that `found` has, and those it finds later, to what `open` gives for each.
 ///
 /// # Errors
 /// When it could not start, or not everything was on the storage at the end.
 pub fn replicate(
     config: &Config,
+    found: discovery::Start,
     mode: Mode,
-    storages: impl Fn(&DatabaseConfig) -> Vec<Arc<dyn Storage>>,
+    open: OpenStorages<'_>,
 ) -> Result<(), DaemonError> {
     let (happen, happenings) = channel();
     // First of all, so that no signal finds the program without a handler.
     listen_to_signals(happen.clone()).map_err(cannot_start("the signal handler"))?;
-    let uploads = Uploads::default();
     let watcher = Watcher::start()
         .inspect_err(|error| log::warn!("cannot watch files ({error}), polling instead"))
         .ok();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let fs: Arc<dyn FileSystem> = Arc::new(SystemFiles);
-    let mut entrances = Vec::new();
-    for database in &config.databases {
-        let setup = Setup {
-            config: database.clone(),
-            storages: storages(database),
-            fs: Arc::clone(&fs),
-            clock: Arc::clone(&clock),
-            uploads: uploads.clone(),
-            watcher: watcher.clone(),
-        };
-        let entrance = start_database(setup, happen.clone());
-        entrances.push(entrance.map_err(cannot_start("a database's thread"))?);
-    }
-    let mut conductor = Conductor {
-        running: entrances.len(),
-        entrances,
-        child: None,
-        once: mode == Mode::Once,
-        timeout: config.shutdown_sync_timeout,
-        retry_pause: config.shutdown_sync_interval,
-        incomplete: Vec::new(),
+    let starter = Starter {
+        open,
+        uploads: Uploads::default(),
+        watcher: watcher.clone(),
+        clock: Arc::new(SystemClock),
+        fs: Arc::new(SystemFiles),
+        happen: happen.clone(),
     };
+    let mut conductor = Conductor::start(starter, found.databases, config, mode)?;
+    if let Some(discovery) = found.discovery.filter(|_| mode == Mode::Continuous) {
+        let wake = directories::start(discovery, watcher, happen.clone());
+        conductor.look_out(wake.map_err(cannot_start("the thread that watches directories"))?);
+    }
     match (mode, &config.exec) {
         (Mode::Once, _) => conductor.stop(None, false),
         (Mode::Continuous, Some(command)) => match Child::start(command, happen) {
-            Ok(child) => conductor.child = Some(child),
+            Ok(child) => conductor.lead(child),
             Err(error) => {
                 conductor.stop_within_timeout();
                 conductor.conduct(&happenings)?;
@@ -165,91 +161,13 @@ enum Happening {
     Signal(i32),
     /// The child process has ended; if it failed, how.
     ChildEnded(Option<Failure>),
-    /// A database's thread has ended; this is not on the storage.
-    DatabaseEnded(Vec<String>),
-}
-
-/// Leads all to their end: the child process first, then every database, side by side.
-struct Conductor {
-    entrances: Vec<Sender<Event>>,
-    running: usize,
-    child: Option<Child>,
-    /// Whether a failure is final, as it is with `-once`.
-    once: bool,
-    timeout: Duration,
-    retry_pause: Duration,
-    incomplete: Vec<String>,
-}
-
-impl Conductor {
-    fn conduct(mut self, happenings: &Receiver<Happening>) -> Result<(), DaemonError> {
-        let (mut interrupted, mut child_failure) = (false, None);
-        let mut first_signal: Option<Instant> = None;
-        while self.running > 0 {
-            // The sender of the signal thread lives as long as the process.
-            match happenings.recv() {
-                // A signal to a process group may come twice.
-                Ok(Happening::Signal(_))
-                    if first_signal.is_some_and(|at| at.elapsed() < TOGETHER) => {}
-                Ok(Happening::Signal(signal)) if first_signal.is_none() => {
-                    first_signal = Some(Instant::now());
-                    log::info!(
-                        "stopping: sending the last changes (a second signal stops at once)"
-                    );
-                    match &self.child {
-                        // It may still write until it has ended.
-                        Some(child) => child.signal(signal),
-                        None => self.stop_within_timeout(),
-                    }
-                }
-                Ok(Happening::Signal(signal)) => {
-                    interrupted = true;
-                    if let Some(child) = &self.child {
-                        child.signal(signal);
-                    }
-                    self.stop(Some(Instant::now()), false);
-                }
-                Ok(Happening::ChildEnded(failure)) => {
-                    log::info!("the command has ended, sending the last changes");
-                    self.child = None;
-                    child_failure = failure;
-                    if !interrupted {
-                        self.stop_within_timeout();
-                    }
-                }
-                Ok(Happening::DatabaseEnded(incomplete)) => {
-                    self.running -= 1;
-                    self.incomplete.extend(incomplete);
-                }
-                Err(_) => break,
-            }
-        }
-        match (self.incomplete.is_empty(), child_failure) {
-            (false, _) if interrupted => Err(DaemonError::Interrupted(self.incomplete)),
-            (false, _) => Err(DaemonError::Incomplete(self.incomplete)),
-            (true, None) => Ok(()),
-            // A child that dies of the signal passed on to it has done what it was told.
-            (true, Some(Failure::Killed)) if first_signal.is_some() => Ok(()),
-            (true, Some(failure)) => Err(DaemonError::Child(failure.to_string())),
-        }
-    }
-
-    fn stop_within_timeout(&mut self) {
-        let deadline = Instant::now() + self.timeout;
-        self.stop(Some(deadline), !self.once);
-    }
-
-    fn stop(&mut self, deadline: Option<Instant>, tries_again: bool) {
-        let stop = Stop {
-            deadline,
-            tries_again,
-            retry_pause: self.retry_pause,
-        };
-        for entrance in &self.entrances {
-            // One whose thread has ended has nothing left to do.
-            let _ = entrance.send(Event::Stop(stop));
-        }
-    }
+    /// A database has come or gone.
+    Discovered(Change),
+    /// The thread of the database at `path` has ended; this is not on the storage.
+    DatabaseEnded {
+        path: PathBuf,
+        incomplete: Vec<String>,
+    },
 }
 
 fn cannot_start(what: &'static str) -> impl Fn(io::Error) -> DaemonError {
@@ -266,36 +184,6 @@ fn listen_to_signals(happen: Sender<Happening>) -> io::Result<()> {
         }
     };
     spawn("signals", listen)
-}
-
-/// Starts the thread of one database and gives the way to reach it.
-fn start_database(setup: Setup, happen: Sender<Happening>) -> io::Result<Sender<Event>> {
-    let mailbox = Mailbox::new();
-    let entrance = mailbox.entrance.clone();
-    let name = setup.config.path.display().to_string();
-    let run = move || {
-        let mut ending = Ending {
-            incomplete: vec![format!("{name}: its thread has panicked")],
-            happen,
-        };
-        ending.incomplete = database::run(setup, mailbox);
-    };
-    spawn("database", run)?;
-    Ok(entrance)
-}
-
-/// Tells of a database's end, however its thread ends.
-struct Ending {
-    incomplete: Vec<String>,
-    happen: Sender<Happening>,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let _ = self
-            .happen
-            .send(Happening::DatabaseEnded(take(&mut self.incomplete)));
-    }
 }
 
 /// Starts a thread that is never waited for.

@@ -1,9 +1,11 @@
 //! Wakes a database's thread when its files change: inotify, one instance and one thread for the process.
 //!
-//! Every watch is for one event and has to be set again. So a database under load costs one wake-up for each
-//! look at it, not one for each write. Where inotify is not to be had, the threads poll instead.
+//! Every watch of a file is for one event and has to be set again. So a database under load costs one wake-up for each
+//! look at it, not one for each write. Directories are watched for the names in them, until they are gone; what SQLite
+//! keeps beside its databases comes and goes, and is no news. Where inotify is not to be had, the threads poll instead.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +17,48 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::Event;
 
+/// That a file was written, or that its name went away.
+const ONE_CHANGE: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONESHOT);
+
+/// That a name came to a directory or went away, or the directory itself.
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
 /// Watches files for the threads of all databases.
 pub(super) struct Watcher {
     inotify: OwnedFd,
     /// Whom to tell, by watch descriptor. Watches of one file, and only those, share a descriptor.
-    waiting: Mutex<HashMap<i32, Sender<Event>>>,
+    waiting: Mutex<HashMap<i32, Waiting>>,
     /// The thread has given up.
     broken: AtomicBool,
+}
+
+/// Who waits for what.
+enum Waiting {
+    /// A database's thread, for its files.
+    Database(Sender<Event>),
+    /// For a file that may become a database.
+    Candidate(Sender<()>),
+    /// For the names in a directory.
+    Directory(Sender<()>),
+}
+
+impl Waiting {
+    /// Tells it. Its thread may have ended since.
+    fn tell(&self) {
+        match self {
+            Waiting::Database(events) => drop(events.send(Event::Changed)),
+            Waiting::Candidate(wake) | Waiting::Directory(wake) => drop(wake.send(())),
+        }
+    }
 }
 
 impl Watcher {
@@ -39,18 +76,27 @@ impl Watcher {
 
     /// Tells `events` of the next change of `file`: that it was written, or that its name went away.
     pub(super) fn watch_once(&self, file: &Path, events: &Sender<Event>) -> io::Result<()> {
-        let flags = WatchFlags::MODIFY
-            | WatchFlags::ATTRIB
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONESHOT;
+        self.add(file, ONE_CHANGE, Waiting::Database(events.clone()))
+    }
+
+    /// Sends to `wake` at the next change of `file`, which may become a database.
+    pub(super) fn watch_candidate(&self, file: &Path, wake: &Sender<()>) -> io::Result<()> {
+        self.add(file, ONE_CHANGE, Waiting::Candidate(wake.clone()))
+    }
+
+    /// Sends to `wake` whenever a name comes or goes in `directory`, until that is gone.
+    pub(super) fn watch_directory(&self, directory: &Path, wake: &Sender<()>) -> io::Result<()> {
+        self.add(directory, NAMES, Waiting::Directory(wake.clone()))
+    }
+
+    fn add(&self, path: &Path, flags: WatchFlags, who: Waiting) -> io::Result<()> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         // Locked first: an event may come before the call returns.
         let mut waiting = self.waiting();
-        let watch = inotify::add_watch(&self.inotify, file, flags)?;
-        waiting.insert(watch, events.clone());
+        let watch = inotify::add_watch(&self.inotify, path, flags)?;
+        waiting.insert(watch, who);
         Ok(())
     }
 
@@ -60,14 +106,8 @@ impl Watcher {
         loop {
             match reader.next() {
                 Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => self.wake_all(),
-                // The end of a watch, which its one event came before.
-                Ok(event) if event.events().contains(ReadFlags::IGNORED) => {}
-                Ok(event) => {
-                    if let Some(events) = self.waiting().remove(&event.wd()) {
-                        // Its thread may have ended since.
-                        let _ = events.send(Event::Changed);
-                    }
-                }
+                Ok(event) if event.file_name().is_some_and(is_beside_a_database) => {}
+                Ok(event) => self.tell(event.wd(), event.events()),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     log::error!(
@@ -81,13 +121,38 @@ impl Watcher {
         }
     }
 
-    fn wake_all(&self) {
-        for (_, events) in self.waiting().drain() {
-            let _ = events.send(Event::Changed);
+    fn tell(&self, watch: i32, events: ReadFlags) {
+        let mut waiting = self.waiting();
+        match waiting.get(&watch) {
+            Some(directory @ Waiting::Directory(_)) => {
+                directory.tell();
+                if events.contains(ReadFlags::IGNORED) {
+                    waiting.remove(&watch);
+                }
+            }
+            // The end of the watch has the same number, but comes after its one event.
+            Some(_) => {
+                if let Some(who) = waiting.remove(&watch) {
+                    who.tell();
+                }
+            }
+            None => {}
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Sender<Event>>> {
+    fn wake_all(&self) {
+        self.waiting().retain(|_, who| {
+            who.tell();
+            matches!(who, Waiting::Directory(_))
+        });
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_beside_a_database(name: &CStr) -> bool {
+    let is_end = |end: &&str| name.to_bytes().ends_with(end.as_bytes());
+    ["-wal", "-shm", "-journal"].iter().any(is_end)
 }

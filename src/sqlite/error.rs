@@ -41,6 +41,15 @@ pub enum SqliteError {
     },
     /// Another name (a hard link) of the same file is open in this process already.
     AlreadyOpen(PathBuf),
+    /// The process may not open files enough for one more database.
+    NoDescriptors {
+        /// The database.
+        path: PathBuf,
+        /// How many are open.
+        open: usize,
+        /// How many files the process may have open.
+        limit: usize,
+    },
     /// The file at this path is not the one that was opened: deleted, renamed or replaced.
     Replaced(PathBuf),
     /// The WAL no longer holds what followed the position. Every page has to be taken as changed.
@@ -137,6 +146,7 @@ impl SqliteError {
                 | SqliteError::Permission { .. }
                 | SqliteError::NotOwner(_)
                 | SqliteError::NoSharedMemory { .. }
+                | SqliteError::NoDescriptors { .. }
         )
     }
 
@@ -200,6 +210,13 @@ impl fmt::Display for SqliteError {
             SqliteError::AlreadyOpen(path) => write!(
                 f,
                 "{}: the same file is open under another name already; list each database once",
+                path.display()
+            ),
+            SqliteError::NoDescriptors { path, open, limit } => write!(
+                f,
+                "{}: not replicated, since this process may have only {limit} files open, which is enough for the \
+                 {open} databases that are; raise the limit (LimitNOFILE= of systemd, `ulimit -Hn`) and start walbrook \
+                 again",
                 path.display()
             ),
             SqliteError::Replaced(path) => write!(

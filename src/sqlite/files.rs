@@ -2,9 +2,8 @@
 //!
 //! Closing *any* descriptor of a database or `-shm` file drops every POSIX lock this process holds on it, those
 //! of SQLite's connections included. So our own descriptors are opened once, kept here, and closed after
-//! the last connection; a table of the open inodes sees to it that no second set exists in the process.
+//! the last connection; `registry` sees to it that no second set exists in the process.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -15,12 +14,16 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::header::FileHeader;
+use super::registry::Registration;
 use super::wal_index::{self, WalIndexHeader};
 use super::{FrameNumber, SqliteError, connection, locks};
 use crate::sys::fs::{FileIdentity, with_suffix};
 
 /// How many views there can be at once, those still being uploaded included, and one more for checkpoints.
-const CONNECTIONS: usize = 5;
+const CONNECTIONS_MAX: usize = 5;
+/// How many of their connections are open from the start, and how many are kept while unused: for the view that is
+/// held, and for the next one. A thousand idle databases have no more.
+const CONNECTIONS_AT_REST: usize = 2;
 
 /// How to open a database.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +32,10 @@ pub struct OpenOptions {
     pub patience: Duration,
 }
 
-/// An open database: its descriptors, and the fixed set of connections that views take turns with.
+/// An open database: its descriptors, and the connections that views take turns with.
 pub struct DatabaseFiles {
     // Fields drop in this order: connections before descriptors, the registration last.
-    idle: Mutex<Vec<Connection>>,
+    turns: Mutex<Turns>,
     descriptors: Descriptors,
     path: PathBuf,
     /// The path as it was given, which may lead to `path` through symbolic links.
@@ -44,6 +47,13 @@ struct Descriptors {
     database: Named,
     wal: Named,
     shm: Named,
+}
+
+/// The connections.
+struct Turns {
+    idle: Vec<Connection>,
+    /// How many are lent, or being opened to be.
+    lent: usize,
 }
 
 /// A descriptor and the name it was opened by.
@@ -85,18 +95,18 @@ impl DatabaseFiles {
         }
 
         // From here on connections may exist, so on an error they must close before `database` does.
-        let mut connections = Connections(Vec::with_capacity(CONNECTIONS), database);
+        let mut connections = Connections(Vec::with_capacity(CONNECTIONS_AT_REST), database);
         if header == FileHeader::Rollback {
             switch_to_wal(&path, options.patience)?;
         }
-        for _ in 0..CONNECTIONS {
+        for _ in 0..CONNECTIONS_AT_REST {
             connections.0.push(open_into_wal(&path, options.patience)?);
         }
         let wal = Named::open(wal_path)?;
         let shm = Named::open(shm_path)?;
         let Connections(idle, database) = connections;
         let files = DatabaseFiles {
-            idle: Mutex::new(idle),
+            turns: Mutex::new(Turns { idle, lent: 0 }),
             descriptors: Descriptors { database, wal, shm },
             path,
             given,
@@ -186,23 +196,52 @@ impl DatabaseFiles {
         wal_index::read_backfilled(&shm.file).map_err(|e| io_error("read", &shm.path, e))
     }
 
-    /// Takes an unused connection out of the set.
+    /// Takes an unused connection, or opens one more.
     pub(super) fn borrow(self: &Arc<Self>) -> Result<Borrowed, SqliteError> {
-        match self.idle().pop() {
-            Some(connection) => Ok(Borrowed {
-                connection: Mutex::new(Some(connection)),
-                files: Arc::clone(self),
-            }),
-            None => Err(SqliteError::NoConnection(self.path.clone())),
+        let lent = |connection| Borrowed {
+            connection: Mutex::new(Some(connection)),
+            files: Arc::clone(self),
+        };
+        let mut turns = self.turns();
+        if turns.lent == CONNECTIONS_MAX {
+            return Err(SqliteError::NoConnection(self.path.clone()));
+        }
+        turns.lent += 1;
+        if let Some(connection) = turns.idle.pop() {
+            return Ok(lent(connection));
+        }
+        drop(turns);
+        match self.open_another() {
+            Ok(connection) => Ok(lent(connection)),
+            Err(error) => {
+                self.turns().lent -= 1;
+                Err(error)
+            }
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open_another(&self) -> Result<Connection, SqliteError> {
+        self.check_unmoved()?;
+        let connection = match open_into_wal(&self.path, Duration::ZERO) {
+            // The system has no descriptors left, most likely: those that are open go on.
+            Err(SqliteError::Permission { path, .. }) => {
+                return Err(SqliteError::NoConnection(path));
+            }
+            // Nobody waits for a lock here, and an application that ends holds one for a moment.
+            Err(SqliteError::Locked(path)) => return Err(SqliteError::Later(path)),
+            opened => opened?,
+        };
+        // A rename before it was opened could have given it another file than the others have.
+        self.check_unmoved()?;
+        Ok(connection)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection out of the set. Dropped, it ends its transaction and goes back.
+/// A connection that is lent. Dropped, it ends its transaction and goes back.
 pub(super) struct Borrowed {
     // A mutex, for a view may be shared by threads, which a connection by itself may not.
     connection: Mutex<Option<Connection>>,
@@ -232,31 +271,15 @@ impl Drop for Borrowed {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = slot.take() {
             connection::rollback(&connection);
-            self.files.idle().push(connection);
+            let mut turns = self.files.turns();
+            turns.lent -= 1;
+            if turns.idle.len() < CONNECTIONS_AT_REST {
+                turns.idle.push(connection);
+            } else {
+                // Closed when nobody has to wait for it.
+                drop(turns);
+            }
         }
-    }
-}
-
-/// The inodes of all databases this process has open.
-static OPEN: Mutex<Option<HashSet<FileIdentity>>> = Mutex::new(None);
-
-/// The right to open the files of one database; there is one for each inode.
-struct Registration(FileIdentity);
-
-impl Registration {
-    fn new(identity: FileIdentity, path: &Path) -> Result<Registration, SqliteError> {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if !open.get_or_insert_default().insert(identity) {
-            return Err(SqliteError::AlreadyOpen(path.to_path_buf()));
-        }
-        Ok(Registration(identity))
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get_or_insert_default().remove(&self.0);
     }
 }
 

@@ -21,7 +21,8 @@
 //! # The files of this room
 //!
 //! `wal` and `wal_index` are the formats; `files` owns our descriptors and SQLite's connections, because
-//! closing any descriptor of these files drops all locks of the process; `view` is a pinned state to read
+//! closing any descriptor of these files drops all locks of the process, and `registry` knows which are open;
+//! `view` is a pinned state to read
 //! pages from, and `frozen` one that can be read for hours; `frames` reads the WAL, `window` through a memory
 //! map where that is safe; `follow` slides from view to view; `checkpoint` is the protocol that lets the WAL
 //! start over without losing a frame.
@@ -35,6 +36,7 @@ mod frames;
 mod frozen;
 mod header;
 mod locks;
+mod registry;
 mod view;
 mod wal;
 mod wal_index;
@@ -46,5 +48,6 @@ pub use files::{DatabaseFiles, OpenOptions};
 pub use follow::{Follower, Resume};
 pub use frames::{Changes, WalPosition};
 pub use frozen::Frozen;
+pub use registry::{Probe, probe};
 pub use view::View;
 pub use wal::{FrameNumber, Salts, WalChecksum};

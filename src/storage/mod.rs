@@ -135,8 +135,8 @@ pub trait Storage: Send + Sync {
         content: &dyn Content,
     ) -> Result<u64, StorageError>;
 
-    /// What this storage shares with others: those of one group share a server, so that only so much is asked of
-    /// it at once, and what hangs for one hangs for all.
+    /// What this storage shares with others: those of one group share a server or a disk, so that only so much is asked
+    /// of it at once, and what hangs for one hangs for all.
     fn group(&self) -> String {
         self.location()
     }

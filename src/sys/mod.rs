@@ -3,5 +3,6 @@
 
 pub mod clock;
 pub mod fs;
+pub mod limits;
 pub mod random;
 pub mod temporary;

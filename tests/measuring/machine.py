@@ -27,6 +27,11 @@ class Process:
         wakes = sum(int(field(f"{task}/status", "voluntary_ctxt_switches:")) for task in self.tasks())
         return cpu, int(field(self.proc("io"), "write_bytes:")), wakes
 
+    def has(self):
+        """Memory, threads and open files of now."""
+        status = lambda name: int(field(self.proc("status"), name))
+        return dict(rss=status("VmRSS:") << 10, threads=status("Threads:"), open=len(os.listdir(self.proc("fd"))))
+
     def end(self):
         """Lets it send what is left, and gives all it has used: cpu, peak, rss, local and wakes."""
         _, _, wakes = self.used()

@@ -60,6 +60,11 @@ impl Process {
         }
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has printed so far.
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(&self.log);

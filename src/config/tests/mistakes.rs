@@ -27,7 +27,7 @@ fn typical_mistakes_are_answered_word_for_word() {
         ),
         (
             "dbs:\n - replica: {path: /r}",
-            "line 2, column 4: dbs[0]: add `path:` with the file of the database",
+            "line 2, column 4: dbs[0]: add `path:` with the file of the database, or `dir:` with a directory of databases",
         ),
         (
             "dbs:\n - path: /x.db",
@@ -68,13 +68,69 @@ fn typical_mistakes_are_answered_word_for_word() {
             "dbs:\n - path: ''\n   replica: {path: /r}",
             "line 2, column 10: dbs[0].path: the path is empty",
         ),
-        (
-            "dbs: [{dir: /srv, pattern: '*.db', replica: {path: /r}}]",
-            "line 1, column 8: `dbs[0].dir` is not supported yet by walbrook 0.1; list each database with its own `path`",
-        ),
     ];
     for (text, expected) in cases {
         assert_eq!(error_of(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_with_directories_are_answered_word_for_word() {
+    let cases = [
+        (
+            "{dir: /srv, path: /srv/a.db, pattern: '*.db', replica: {path: /r}}",
+            "line 1, column 13: dbs[0]: cannot specify both `path` and `dir`; keep one",
+        ),
+        (
+            "{dir: /srv, replica: {path: /r}}",
+            "line 1, column 7: dbs[0]: `pattern` is required when using `dir`: add `pattern:` with what the names of the \
+             databases match, such as '*.db'",
+        ),
+        (
+            "{dir: /srv, pattern: '[a-', replica: {path: /r}}",
+            "line 1, column 28: dbs[0].pattern: `[a-` is no pattern: a `[` is not closed; write `\\[` for the character \
+             itself",
+        ),
+        (
+            "{dir: /srv, pattern: 'sub/*.db', replica: {path: /r}}",
+            "line 1, column 28: dbs[0].pattern: `sub/*.db` is no pattern: a pattern is for the name of a file, without \
+             directories; for those in subdirectories write `recursive: true`",
+        ),
+        (
+            "{dir: /srv, pattern: '*', meta-path: /m, meta-dir: /n, replica: {path: /r}}",
+            "line 1, column 58: dbs[0]: cannot specify both `meta-path` and `meta-dir`; keep one",
+        ),
+        (
+            "{dir: /srv, pattern: '*', watch: sometimes, replica: {path: /r}}",
+            "line 1, column 40: dbs[0].watch: `sometimes` is not true or false",
+        ),
+        (
+            "{dir: /srv, pattern: '*', replica: {path: 's3://b/p'}}",
+            "line 1, column 49: dbs[0].replica.path: replica path cannot be a url, please use the `url` key instead: \
+             s3://b/p",
+        ),
+        (
+            "{dir: /srv, pattern: '*'}",
+            "line 1, column 7: dbs[0]: must specify replica for database: add `replica:` with `path:` or `url:` below it",
+        ),
+        (
+            "{path: /srv/a.db, pattern: '*.db', replica: {path: /r}}",
+            "line 1, column 25: dbs[0]: `pattern` goes with `dir`, a directory of databases, and not with `path`; take it \
+             out",
+        ),
+        (
+            "{path: /srv/a.db, watch: true, replica: {path: /r}}",
+            "line 1, column 25: dbs[0]: `watch` goes with `dir`, a directory of databases, and not with `path`; take it \
+             out",
+        ),
+        (
+            "{path: /srv/a.db, meta-dir: /m, replica: {path: /r}}",
+            "line 1, column 25: dbs[0]: `meta-dir` goes with `dir`, a directory of databases, and not with `path`; take it \
+             out",
+        ),
+    ];
+    for (entry, expected) in cases {
+        assert_eq!(error_of(&format!("dbs: [{entry}]")), expected, "{entry}");
     }
 }
 

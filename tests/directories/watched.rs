@@ -1,0 +1,198 @@
+//! Databases that come, go and come back while running.
+
+use std::fs;
+
+use super::Fleet;
+use crate::support::process::{output_of, wait_until};
+use crate::support::rig::{Program, sqlite};
+
+const ADDED: &str = "added database to replication";
+const REMOVED: &str = "removed database from replication";
+
+fn watching() -> Fleet {
+    Fleet::new("recursive: true, watch: true")
+}
+
+#[test]
+fn a_database_that_appears_is_replicated() {
+    let fleet = watching();
+    let process = fleet.start();
+    process.wait_for("walbrook 0");
+    fleet.create("a.db");
+    fleet.wait_in_sync(&["a.db"]);
+    // A new directory, with one in it already when it takes its name.
+    fs::create_dir(fleet.path("new")).unwrap();
+    sqlite(
+        &fleet.path("new/b.db"),
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v)",
+    );
+    fs::rename(fleet.path("new"), fleet.db("sub")).unwrap();
+    fleet.wait_in_sync(&["sub/b.db"]);
+    // And one later, deeper.
+    fleet.create("sub/deep/c.db");
+    fleet.wait_in_sync(&["sub/deep/c.db"]);
+    assert_eq!(fleet.said(ADDED), 3);
+    process.stop().well();
+    fleet.assert_in_sync(&["a.db", "sub/b.db", "sub/deep/c.db"]);
+}
+
+#[test]
+fn an_empty_file_becomes_a_database_later() {
+    let fleet = watching();
+    let process = fleet.start();
+    process.wait_for("walbrook 0");
+    fs::write(fleet.db("a.db"), "").unwrap();
+    fs::write(fleet.db("b.db"), "something else").unwrap();
+    // Past the moment in which it is looked at.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert_eq!(fleet.said(ADDED), 0);
+    let before = std::time::Instant::now();
+    sqlite(
+        &fleet.db("a.db"),
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v)",
+    );
+    fleet.wait_in_sync(&["a.db"]);
+    assert!(before.elapsed().as_secs() < 10, "not by the slow poll");
+    fs::remove_file(fleet.db("b.db")).unwrap();
+    fleet.create("b.db");
+    fleet.wait_in_sync(&["b.db"]);
+    process.stop().well();
+}
+
+#[test]
+fn a_database_that_vanishes_is_let_go_and_its_replica_stays() {
+    let fleet = watching();
+    for name in ["a.db", "b.db"] {
+        fleet.create(name);
+    }
+    let process = fleet.start();
+    fleet.wait_in_sync(&["a.db", "b.db"]);
+    let kept = fleet.path("kept.db");
+    fs::copy(fleet.db("b.db"), &kept).unwrap();
+    for end in ["", "-wal", "-shm"] {
+        fs::remove_file(fleet.db(&format!("b.db{end}"))).unwrap();
+    }
+    process.wait_for(REMOVED);
+    fleet.insert("a.db");
+    fleet.wait_in_sync(&["a.db"]);
+    // What is gone can be restored, by its name, while the others go on.
+    output_of(fleet.command("restore").arg(fleet.db("b.db"))).unwrap();
+    wait_until("taken up again", || fleet.said(ADDED) == 1);
+    fleet.insert("b.db");
+    fleet.wait_in_sync(&["b.db"]);
+    let ended = process.stop().well();
+    assert!(!ended.log.contains("ERROR"), "{}", ended.log);
+    fleet.assert_in_sync(&["a.db", "b.db"]);
+}
+
+#[test]
+fn a_renamed_database_goes_on_under_its_new_name() {
+    let fleet = watching();
+    fleet.create("a.db");
+    let process = fleet.start();
+    fleet.wait_in_sync(&["a.db"]);
+    process.wait_for("a.db to txid 2");
+    let newest = output_of(fleet.command("ltx").arg(fleet.db("a.db"))).unwrap();
+    for end in ["", "-wal", "-shm"] {
+        let (from, to) = (format!("a.db{end}"), format!("b.db{end}"));
+        fs::rename(fleet.db(&from), fleet.db(&to)).unwrap();
+    }
+    fleet.wait_in_sync(&["b.db"]);
+    fleet.insert("b.db");
+    fleet.wait_in_sync(&["b.db"]);
+    process.wait_for(REMOVED);
+    let kept = output_of(fleet.command("ltx").arg(fleet.db("a.db"))).unwrap();
+    assert_eq!(kept, newest, "nothing on the replica was touched");
+    process.stop().well();
+    fleet.assert_in_sync(&["b.db"]);
+}
+
+#[test]
+fn a_database_that_is_replaced_or_away_for_an_instant_is_not_let_go() {
+    let fleet = watching();
+    fleet.create("a.db");
+    let process = fleet.start();
+    fleet.wait_in_sync(&["a.db"]);
+    let replacement = fleet.path("replacement");
+    sqlite(
+        &replacement,
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('another')",
+    );
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(fleet.db(&format!("a.db{end}"))).unwrap();
+    }
+    fs::rename(&replacement, fleet.db("a.db")).unwrap();
+    fleet.wait_in_sync(&["a.db"]);
+    fs::rename(fleet.db("a.db"), fleet.path("aside")).unwrap();
+    fs::rename(fleet.path("aside"), fleet.db("a.db")).unwrap();
+    fleet.insert("a.db");
+    fleet.wait_in_sync(&["a.db"]);
+    assert_eq!((fleet.said(ADDED), fleet.said(REMOVED)), (0, 0));
+    process.stop().well();
+}
+
+#[test]
+fn the_directory_itself_may_come_later_and_go_and_come_back() {
+    let fleet = watching();
+    fs::remove_dir(fleet.db("")).unwrap();
+    let process = fleet.start();
+    process.wait_for("databases are replicated when they appear in it");
+    fleet.create("sub/a.db");
+    fleet.wait_in_sync(&["sub/a.db"]);
+    fs::rename(fleet.path("data"), fleet.path("away")).unwrap();
+    process.wait_for(REMOVED);
+    sqlite(
+        &fleet.path("away/sub/a.db"),
+        "INSERT INTO t(v) VALUES('while away')",
+    );
+    fs::rename(fleet.path("away"), fleet.path("data")).unwrap();
+    wait_until("taken up again", || fleet.said(ADDED) == 2);
+    fleet.insert("sub/a.db");
+    fleet.wait_in_sync(&["sub/a.db"]);
+    process.stop().well();
+    fleet.assert_in_sync(&["sub/a.db"]);
+}
+
+#[test]
+fn it_waits_without_any_database_until_told_to_stop() {
+    let fleet = watching();
+    let process = fleet.start();
+    process.wait_for("walbrook 0");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    process.stop().well();
+    let once = output_of(fleet.command("replicate").arg("-once"));
+    assert!(once.is_ok(), "nothing to do is no failure: {once:?}");
+}
+
+#[test]
+fn the_command_ends_and_with_it_those_that_came_since() {
+    let fleet = watching();
+    let create = format!(
+        "sh -c \"sleep 1; sqlite3 {} 'PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v)'; sleep 2\"",
+        fleet.db("a.db").display()
+    );
+    let mut command = fleet.command("replicate");
+    let mut process =
+        crate::support::process::Process::start(command.args(["-exec", &create]), &fleet.log());
+    process.ended().well();
+    assert_eq!(fleet.said(ADDED), 1);
+    fleet.assert_in_sync(&["a.db"]);
+}
+
+#[test]
+fn what_came_is_there_after_a_crash() {
+    let fleet = watching();
+    let process = fleet.start();
+    process.wait_for("walbrook 0");
+    fleet.create("a.db");
+    fleet.wait_in_sync(&["a.db"]);
+    process.kill();
+    fleet.insert("a.db");
+    fleet.create("b.db");
+    let process = fleet.start();
+    fleet.wait_in_sync(&["a.db", "b.db"]);
+    process.stop().well();
+    for program in Program::RESTORERS {
+        assert_eq!(fleet.compare(program, "a.db"), Ok(()));
+    }
+}
