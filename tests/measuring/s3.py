@@ -16,6 +16,7 @@ from machine import say
 IDLE_SECONDS = float(os.environ.get("WALBROOK_MEASURE_IDLE_SECONDS", 60))
 COMMITS_SECONDS = float(os.environ.get("WALBROOK_MEASURE_COMMITS_SECONDS", 20))
 START_MB = int(os.environ.get("WALBROOK_MEASURE_START_MB", 128))
+DAY_SECONDS = float(os.environ.get("WALBROOK_MEASURE_DAY_SECONDS", 420))
 OFFLINE_SECONDS = float(os.environ.get("WALBROOK_MEASURE_OFFLINE_SECONDS", 60))
 # How the requests are named by the proxy, and in the table.
 REQUESTS = ["put", "part", "multipart", "list", "get", "head", "delete", "delete_batch", "other"]
@@ -29,7 +30,7 @@ COLUMNS = {
 def title():
     return (
         f"on S3: idle for {IDLE_SECONDS:.0f} s, {COMMITS_SECONDS:.0f} s of commits, first start of {START_MB} MB, "
-        f"offline for {OFFLINE_SECONDS:.0f} s"
+        f"a first day of {DAY_SECONDS:.0f} s, offline for {OFFLINE_SECONDS:.0f} s"
     )
 
 
@@ -41,7 +42,7 @@ def measure(programs, run):
     with tempfile.TemporaryDirectory(dir=machine.near()) as near, tempfile.TemporaryDirectory(dir="/dev/shm") as far:
         bench = Bench(near, far)
         try:
-            for kind in [idle, commits, start, offline]:
+            for kind in [idle, commits, start, day, offline]:
                 for name in order:
                     say(f"{kind.__name__} on S3, {name}")
                     result[kind.__name__, name] = kind(bench, programs[name], f"{kind.__name__}-{name}")
@@ -90,6 +91,17 @@ def fill_and_check_in(database):
     db = work.connect(database)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+
+
+def day(bench, program, name):
+    """A database that is new to the program and gets two small commits a second, for as long as it takes until the first
+    levels and a deletion have been due."""
+    bench.proxy.ask("reset")
+    replicator = bench.replicator(program, name, lambda database: work.fill(database, 16))
+    work.commits(replicator.database, int(DAY_SECONDS * 2), 2)
+    replicator.settle()
+    counts = bench.counts()
+    return replicator.finish() | counts
 
 
 def offline(bench, program, name):
