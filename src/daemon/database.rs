@@ -188,10 +188,9 @@ impl DatabaseThread {
 
     fn send(&mut self, index: usize, now: Instant) {
         self.remember_beginning(index);
-        if self.outlets[index].destination.lacks_everything() {
-            // What is in the WAL alone would have to be kept aside for as long as the upload takes.
-            self.checkpoint(now);
-        }
+        // Before a view is held, which may be for long, and followed by the next one. Of an upload of everything, what
+        // is in the WAL alone would have to be kept aside.
+        self.checkpoint(now);
         if let Some(follower) = &self.follower {
             let (view, directory) = (follower.view(), &self.setup.config.meta_path);
             self.outlets[index].sync(view, directory, now);

@@ -22,11 +22,20 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 /// Something to do.
 pub(super) struct Job {
     /// Whose it is: each has at most one job at a time.
-    pub(super) owner: usize,
+    pub(super) owner: Owner,
     /// It takes long.
     pub(super) long: bool,
     /// Does it, and gives what tells its owner. That is called when the thread is free again.
     pub(super) run: Box<dyn FnOnce() -> Reply + Send>,
+}
+
+/// Whose a job is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Owner {
+    /// The storage, by a number of its own.
+    pub(super) storage: usize,
+    /// The one of its two owners whose jobs may overtake those of the other.
+    pub(super) beside: bool,
 }
 
 /// Tells a job's owner how it went.
@@ -100,11 +109,11 @@ struct State {
     /// How many of them have nothing to do.
     waiting: usize,
     /// Owner of each job that is being done, and whether it is a long one.
-    running: Vec<(usize, bool)>,
+    running: Vec<(Owner, bool)>,
 }
 
 impl State {
-    fn has_job_of(&self, owner: usize) -> bool {
+    fn has_job_of(&self, owner: Owner) -> bool {
         let queued = self.queue.iter().any(|job| job.owner == owner);
         queued || self.running.iter().any(|(other, _)| *other == owner)
     }
@@ -215,6 +224,10 @@ mod tests {
                 at_once.fetch_sub(1, Ordering::SeqCst);
                 Box::new(move || done.send(owner).unwrap()) as Reply
             });
+            let owner = Owner {
+                storage: owner,
+                beside: false,
+            };
             let job = Job { owner, long, run };
             self.pool.add("server".to_string(), job).unwrap();
         }
@@ -310,7 +323,10 @@ mod tests {
         let done = bench.done.clone();
         let run = Box::new(move || Box::new(move || done.send(99).unwrap()) as Reply);
         let job = Job {
-            owner: 99,
+            owner: Owner {
+                storage: 99,
+                beside: true,
+            },
             long: true,
             run,
         };

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 
 use super::Event;
 use super::database::OutletId;
-use super::pool::{Job, Pool, Reply};
+use super::pool::{Job, Owner, Pool, Reply};
 use crate::database::Mark;
 use crate::replica::{Footing, SettleError, Shape, Survey, Surveyed, Upload, UploadResult, settle};
 use crate::storage::{FileName, Storage, StorageError};
@@ -39,6 +39,8 @@ pub(super) enum Action {
         /// Whether they take as long as every page does.
         long: bool,
     },
+    /// Write a snapshot, while syncs go past it.
+    Snapshot(Upload),
     /// Find out what levels lack.
     Survey(Survey),
     /// Delete files, in this order.
@@ -51,6 +53,8 @@ pub(super) enum Answer {
     Settled(Result<Footing, SettleError>),
     /// An upload has ended.
     Uploaded(UploadResult),
+    /// That of a snapshot beside the syncs has.
+    SnapshotUploaded(UploadResult),
     /// What levels lack was found out.
     Surveyed(Result<Surveyed, StorageError>),
     /// Files were deleted.
@@ -62,7 +66,7 @@ pub(super) enum Answer {
 pub(super) struct Uploads(Arc<Pool>);
 
 impl Uploads {
-    /// Has a task done. Each destination may have one at a time.
+    /// Has a task done. Each destination may have one at a time, and a snapshot besides.
     pub(super) fn add(&self, task: Task) {
         let Task {
             storage,
@@ -74,8 +78,11 @@ impl Uploads {
         let refused = action.refused();
         let answer = reply.clone();
         let job = Job {
-            owner: Arc::as_ptr(&storage).cast::<()>() as usize,
-            long: matches!(action, Action::Upload { long, .. } if long),
+            owner: Owner {
+                storage: Arc::as_ptr(&storage).cast::<()>() as usize,
+                beside: matches!(action, Action::Snapshot(_)),
+            },
+            long: action.is_long(),
             run: Box::new(move || {
                 let answer = Event::Answered(outlet, perform(&*storage, action));
                 // The storage and the upload's hold on its view are gone by now. Whoever is told may have ended.
@@ -90,11 +97,20 @@ impl Uploads {
 }
 
 impl Action {
+    fn is_long(&self) -> bool {
+        match self {
+            Action::Upload { long, .. } => *long,
+            Action::Snapshot(_) => true,
+            Action::Settle { .. } | Action::Survey(_) | Action::Delete(_) => false,
+        }
+    }
+
     /// What its owner is told if it could not even be begun.
     fn refused(&self) -> fn(StorageError) -> Answer {
         match self {
             Action::Settle { .. } => |error| Answer::Settled(Err(error.into())),
             Action::Upload { .. } => |error| Answer::Uploaded(UploadResult::not_begun(error)),
+            Action::Snapshot(_) => |error| Answer::SnapshotUploaded(UploadResult::not_begun(error)),
             Action::Survey(_) => |error| Answer::Surveyed(Err(error)),
             Action::Delete(_) => |error| Answer::Deleted(Vec::new(), Err(error)),
         }
@@ -108,6 +124,7 @@ fn perform(storage: &dyn Storage, action: Action) -> Answer {
             remembered,
         } => Answer::Settled(settle(storage, database, remembered)),
         Action::Upload { upload, .. } => Answer::Uploaded(upload.run(storage)),
+        Action::Snapshot(upload) => Answer::SnapshotUploaded(upload.run(storage)),
         Action::Survey(survey) => Answer::Surveyed(survey.run(storage)),
         Action::Delete(files) => {
             let result = storage.delete(&files);

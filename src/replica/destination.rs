@@ -10,8 +10,9 @@
 //! Changes told at any time go into the dirty set. What is sent is kept apart until the storage has confirmed
 //! it, and is dirty again when the upload has failed: the next one has the same TXID and newer content.
 //! What becomes of an upload, and of one that arrives late, is told in `outcome`; how levels are written and files
-//! deleted, in `tending`.
+//! deleted, in `tending`; how a large snapshot lets them pass, in `beside`.
 
+mod beside;
 mod outcome;
 mod tending;
 
@@ -37,6 +38,8 @@ pub struct Destination {
     everything: Option<String>,
     position: Position,
     activity: Activity,
+    /// A snapshot that goes up beside the syncs, from a frozen state.
+    beside: Option<Flight>,
     /// Whether the next TXID is in doubt.
     doubt: Option<Doubt>,
     levels: Levels,
@@ -148,6 +151,7 @@ impl Destination {
                 asking: Asking::Anew,
             },
             activity: Activity::Idle,
+            beside: None,
             doubt: None,
             levels: Levels::new(Upkeep::default(), levels),
             deletions: Deletions::default(),
@@ -169,6 +173,7 @@ impl Destination {
     /// be read on from its view.
     pub fn lost_track(&mut self, reason: String, now: Instant) {
         self.call_back(now);
+        self.call_back_snapshot();
         self.everything.get_or_insert(reason);
         self.dirty = PageSet::default();
     }
@@ -362,11 +367,6 @@ impl Destination {
         })
     }
 
-    /// Whether the next upload will hold every page.
-    pub fn lacks_everything(&self) -> bool {
-        self.everything.is_some() && self.has_work()
-    }
-
     /// Whether the upload under way syncs every page.
     pub fn sends_everything(&self) -> bool {
         self.flight()
@@ -376,6 +376,12 @@ impl Destination {
     /// Whether the upload under way takes as long as one of every page.
     pub fn sends_much(&self) -> bool {
         self.flight().is_some_and(Flight::is_long)
+    }
+
+    /// Whether the upload under way, or one that follows it from the same view, holds every page.
+    pub fn reads_everything(&self) -> bool {
+        let reads = |flight: &Flight| flight.is_long() || flight.upload.is_followed();
+        self.flight().is_some_and(reads)
     }
 
     /// The next upload to `storage`: the one whose outcome is not known, or else one from `view`, up to whose end
@@ -413,6 +419,8 @@ impl Destination {
             .map_or(now, |newest| now.max(just_after(newest)));
         let dirty = std::mem::take(&mut self.dirty);
         let everything = self.everything.take();
+        let next = standing.acked.and_then(|acked| acked.txid.next());
+        let followed = next.is_some_and(|next| self.levels.is_snapshot_due(next));
         let pages = Arc::new(match everything {
             Some(_) => PageSet::all(view.pages()),
             None => dirty,
@@ -434,7 +442,7 @@ impl Destination {
             }
         };
         Flight {
-            upload: Upload::new(view, files),
+            upload: Upload::new(view, files).followed(followed),
             pages,
             everything,
             for_levels: false,
@@ -476,11 +484,24 @@ impl Destination {
             Activity::Sending(flight) | Activity::Unsure(flight) => Some(flight),
         }
     }
+
+    /// All that read from the database.
+    fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.flight().into_iter().chain(&self.beside)
+    }
 }
 
 impl Flight {
     fn is_long(&self) -> bool {
         self.everything.is_some() || (self.for_levels && self.upload.holds_everything())
+    }
+
+    /// Whether it is a snapshot and nothing else, from a frozen state.
+    fn is_large_snapshot(&self) -> bool {
+        let mut names = self.upload.files().map(|(name, _)| name);
+        self.for_levels
+            && names.all(|name| name.level == Level::SNAPSHOT)
+            && self.upload.view().is_frozen()
     }
 }
 
@@ -488,13 +509,13 @@ impl Changes for Destination {
     fn changed(&mut self, first: PageNumber, last: PageNumber) {
         // When every page is sent anyway, the set only has to know that there is news.
         self.dirty.insert_range(first, last);
-        if let Some(flight) = self.flight() {
+        for flight in self.flights() {
             flight.upload.view().keep(|frozen| frozen.keep(first, last));
         }
     }
 
     fn shrunk(&mut self, pages: PageCount) {
-        if let Some(flight) = self.flight() {
+        for flight in self.flights() {
             flight.upload.view().keep(|frozen| frozen.keep_from(pages));
         }
     }

@@ -72,6 +72,8 @@ pub(super) struct Levels {
     /// From level 1 on; none until the replica has been listed.
     layers: Vec<Layer>,
     snapshots: Option<Snapshots>,
+    /// A snapshot goes up beside the syncs.
+    snapshot_under_way: bool,
     failures: u32,
     /// Nothing is begun before this.
     held_off: Option<Instant>,
@@ -282,6 +284,11 @@ impl Levels {
         }
     }
 
+    /// Notes that a snapshot is being written, or not any more: as long as it is, none is due.
+    pub(super) fn snapshot_under_way(&mut self, under_way: bool) {
+        self.snapshot_under_way = under_way;
+    }
+
     /// Notes that a file may have been written, or may yet.
     pub(super) fn may_appear(&mut self, name: FileName, now: Instant) {
         self.inventory.add_stray(name, now);
@@ -320,13 +327,14 @@ impl Levels {
         let snapshots = self
             .snapshots
             .iter()
-            .filter(|snapshots| snapshots.last < Some(acked))
+            .filter(|snapshots| !self.snapshot_under_way && snapshots.last < Some(acked))
             .map(|snapshots| snapshots.timer);
         let timers = layers.chain(snapshots).filter(|timer| !timer.rung);
         timers.map(|timer| timer.at).chain(self.held_off).min()
     }
 
-    /// The files to write from a view at `acked`, in order: each only when those before it are confirmed.
+    /// The files to write next from a view at `acked`, in order: each only when those before it are confirmed. A
+    /// snapshot comes by itself, after the others.
     pub(super) fn due(&self, acked: Txid) -> Vec<Due<'_>> {
         let layers = self.layers_due(acked);
         let mut files = Vec::new();
@@ -346,7 +354,7 @@ impl Levels {
                 pages,
             }));
         }
-        if self.is_snapshot_due(acked) {
+        if files.is_empty() && self.is_snapshot_due(acked) {
             files.push(Due {
                 name: FileName {
                     level: Level::SNAPSHOT,
@@ -393,8 +401,9 @@ impl Levels {
         snapshots.any(|snapshots| snapshots.last.is_none())
     }
 
-    fn is_snapshot_due(&self, acked: Txid) -> bool {
-        let ready = !self.stopped && self.held_off.is_none();
+    /// Whether a snapshot is due once the replica stands at `acked`.
+    pub(super) fn is_snapshot_due(&self, acked: Txid) -> bool {
+        let ready = !self.stopped && self.held_off.is_none() && !self.snapshot_under_way;
         let due = |snapshots: &Snapshots| snapshots.timer.rung && snapshots.last < Some(acked);
         ready && self.snapshots.as_ref().is_some_and(due)
     }

@@ -51,6 +51,11 @@ impl LentView {
         self.source().is_some()
     }
 
+    /// Whether a frozen state is lent.
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(&*self.source(), Some(Source::Frozen(_)))
+    }
+
     /// Whether a view is lent, which keeps the WAL from starting over.
     pub(super) fn holds_view(&self) -> bool {
         matches!(&*self.source(), Some(Source::View(_)))
@@ -140,6 +145,8 @@ pub struct Upload {
     files: Vec<UploadFile>,
     /// How many of them are confirmed, from the front.
     confirmed: usize,
+    /// Another upload is to read everything from the same source.
+    followed: bool,
 }
 
 /// How an upload ended.
@@ -181,7 +188,13 @@ impl Upload {
             ),
             files,
             confirmed: 0,
+            followed: false,
         }
+    }
+
+    /// The same, `followed` by one that reads everything from the same source, or not.
+    pub(super) fn followed(self, followed: bool) -> Upload {
+        Upload { followed, ..self }
     }
 
     /// Makes a large upload independent of its view, which then does not keep the WAL from starting over for hours.
@@ -216,7 +229,13 @@ impl Upload {
             header: self.header,
             files,
             confirmed: 0,
+            followed: false,
         }
+    }
+
+    /// Whether it is followed by one that reads everything.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followed
     }
 
     /// Whether a file that is not confirmed holds every page.
@@ -300,7 +319,7 @@ impl Upload {
                 }
             }
         }
-        if !matches!(result.error, Some(StorageError::Content { .. })) {
+        if !self.followed && !matches!(result.error, Some(StorageError::Content { .. })) {
             self.view.end_reading();
         }
         // Asked last: only writing may show what the storage does with a name that is taken.
@@ -327,7 +346,8 @@ struct FileContent<'a> {
 impl FileContent<'_> {
     /// What is not needed any more once `page` was read.
     fn release(&self, page: PageNumber) -> Release {
-        if self.later.iter().any(|file| file.pages.len() > AGAIN_MAX) {
+        let mut later = self.later.iter();
+        if self.upload.followed || later.any(|file| file.pages.len() > AGAIN_MAX) {
             return Release::Nothing;
         }
         match self.later.iter().any(|file| file.pages.contains(page)) {

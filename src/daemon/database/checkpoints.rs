@@ -81,7 +81,9 @@ impl DatabaseThread {
         let follower = self.follower.as_ref()?;
         let frames = follower.frames().0;
         let far_too_long = config.truncate_pages.is_some_and(|limit| frames >= limit);
-        if !self.may_start_wal_over() && !far_too_long {
+        // While an upload holds a view nothing can start over, and trying in vain would only put off the next attempt.
+        let in_vain = self.outlets.iter().any(Outlet::holds_view);
+        if (in_vain || !self.may_start_wal_over()) && !far_too_long {
             return None;
         }
         let by_length = if follower.at_rest() {

@@ -95,6 +95,11 @@ impl Outlet {
         self.destination.is_sending()
     }
 
+    /// Whether an upload holds a view, which keeps the WAL from starting over.
+    pub(super) fn holds_view(&self) -> bool {
+        self.destination.held().is_some()
+    }
+
     /// When something is due, while the database is followed or not.
     pub(super) fn due(&self, followed: bool) -> Option<Instant> {
         let waits_for_sync = self.destination.has_work()
@@ -108,6 +113,7 @@ impl Outlet {
         match answer {
             Answer::Settled(footing) => self.settled(footing, database),
             Answer::Uploaded(result) => self.uploaded(result),
+            Answer::SnapshotUploaded(result) => self.snapshot_uploaded(result),
             Answer::Surveyed(surveyed) => self.surveyed(surveyed),
             Answer::Deleted(files, result) => self.deleted(&files, &result),
         }

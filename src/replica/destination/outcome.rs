@@ -259,7 +259,7 @@ impl Destination {
 impl Flight {
     /// Takes note of an attempt: what is confirmed, and whether what comes next may have arrived. An attempt that
     /// failed for sure says nothing of the ones before it.
-    fn note(&mut self, result: &UploadResult, now: Instant) {
+    pub(super) fn note(&mut self, result: &UploadResult, now: Instant) {
         self.upload.confirm(result.confirmed);
         if result.confirmed > 0 {
             self.unsure_since = None;

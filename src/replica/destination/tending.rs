@@ -3,7 +3,7 @@
 //!
 //! A level is written from a view that is at the newest TXID: the one that this TXID was just written from
 //! ([`Destination::follow_up`]), or the current one if nothing has changed since. It goes out as an upload of its
-//! own, after the sync is confirmed and before the next one.
+//! own, after the sync is confirmed and before the next one; a large snapshot beside the next ones (`beside`).
 //!
 //! Its outcome is simpler than that of a sync, since its names end at a TXID that is confirmed and its content is the
 //! only one there can be for them: what is found under such a name is taken as written. While the view is held the same
@@ -60,6 +60,7 @@ impl Destination {
         if self.is_tending() {
             self.call_back(now);
         }
+        self.call_back_snapshot();
     }
 
     /// Whether the next upload, or the one under way, is for levels alone.
@@ -182,8 +183,10 @@ impl Destination {
                 UploadFile::new(due.name, acked.time, Arc::new(pages))
             })
             .collect();
+        let snapshot_follows = self.levels.is_snapshot_due(acked.txid)
+            && files.iter().all(|file| file.name.level != Level::SNAPSHOT);
         (!files.is_empty()).then(|| Flight {
-            upload: upload(files),
+            upload: upload(files).followed(snapshot_follows),
             pages: Arc::default(),
             everything: None,
             for_levels: true,
@@ -191,15 +194,15 @@ impl Destination {
         })
     }
 
-    /// Goes on with the levels that are due, from the view of the sync that was just confirmed: it is the database
-    /// at that TXID.
-    pub(super) fn follow_up(&mut self, sync: &Flight, now: Instant) {
+    /// Goes on with the levels that are due, from the view of what was just confirmed: it is the database at the newest
+    /// TXID.
+    pub(super) fn follow_up(&mut self, before: &Flight, now: Instant) {
         self.levels.tick(now);
-        if !sync.upload.view().is_lent() {
+        if !before.upload.view().is_lent() {
             return;
         }
-        let upload = |files| sync.upload.followed_by(files);
-        if let Some(flight) = self.flight_for_levels(upload, sync.upload.commit()) {
+        let upload = |files| before.upload.followed_by(files);
+        if let Some(flight) = self.flight_for_levels(upload, before.upload.commit()) {
             self.activity = Activity::Unsure(flight);
         }
     }
@@ -238,7 +241,12 @@ impl Destination {
         };
         let held = flight.upload.view().is_lent();
         match result.error {
-            None => compacted,
+            None => {
+                if flight.upload.is_followed() {
+                    self.follow_up(&flight, now);
+                }
+                compacted
+            }
             Some(StorageError::Arrived { .. } | StorageError::InUse { .. }) => {
                 // There is only one content for that name.
                 flight.upload.confirm(1);

@@ -53,11 +53,17 @@ impl Outlet {
             };
         }
         let long = self.destination.sends_much();
-        if long && let Err(error) = upload.freeze(view, directory) {
+        if self.destination.reads_everything()
+            && let Err(error) = upload.freeze(view, directory)
+        {
             // Then it holds its view, as a small one does.
             log::debug!("{}: {error}", self.name);
         }
-        self.order(Action::Upload { upload, long });
+        let action = match self.destination.step_aside() {
+            true => Action::Snapshot(upload),
+            false => Action::Upload { upload, long },
+        };
+        self.order(action);
     }
 
     /// From when on there may be an upload. Levels follow a sync at once, and take no turn from the next.
@@ -104,7 +110,18 @@ impl Outlet {
     pub(super) fn uploaded(&mut self, result: UploadResult) {
         let now = self.now();
         let everything = self.destination.sends_everything();
-        match self.destination.finished(result, now) {
+        let finished = self.destination.finished(result, now);
+        self.take_finished(finished, everything, now);
+    }
+
+    pub(super) fn snapshot_uploaded(&mut self, result: UploadResult) {
+        let now = self.now();
+        let finished = self.destination.finished_snapshot(result, now);
+        self.take_finished(finished, true, now);
+    }
+
+    fn take_finished(&mut self, finished: Option<Finished>, everything: bool, now: Instant) {
+        match finished {
             Some(Finished::Confirmed {
                 acked,
                 bytes,
