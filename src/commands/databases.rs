@@ -10,7 +10,7 @@ use super::source::ConfigFile;
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::config::ReplicaConfig;
-use crate::discovery;
+use crate::discovery::{self, Remark};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "databases",
@@ -60,7 +60,8 @@ pub(crate) fn run(
     let (config, warnings) = file.load()?;
     super::print_warnings(&warnings);
     let found = discovery::start(&config)?;
-    for remark in &found.remarks {
+    let warns = |remark: &&Remark| remark.level <= log::Level::Warn;
+    for remark in found.remarks.iter().filter(warns) {
         eprintln!("Warning: {}", remark.text);
     }
     let rows = found.databases.iter().flat_map(|database| {

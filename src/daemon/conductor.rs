@@ -16,7 +16,7 @@ use super::child::{Child, Failure};
 use super::database::{self, Mailbox, Setup};
 use super::uploads::Uploads;
 use super::watch::Watcher;
-use super::{DaemonError, Event, Happening, Mode, OpenStorages, Stop, cannot_start, spawn};
+use super::{DaemonError, Event, Happening, Mode, OpenStorages, Stop, spawn};
 use crate::config::{Config, DatabaseConfig};
 use crate::discovery::Change;
 use crate::storage::Storage;
@@ -129,8 +129,12 @@ impl<'a> Conductor<'a> {
             incomplete: Vec::new(),
         };
         for (database, storages) in databases.into_iter().zip(opened) {
-            let started = conductor.run(database, storages);
-            started.map_err(cannot_start("a database's thread"))?;
+            let name = database.path.display().to_string();
+            if let Err(error) = conductor.run(database, storages) {
+                let error = no_thread(&name, &error);
+                log::error!("{error}");
+                conductor.incomplete.push(error);
+            }
         }
         Ok(conductor)
     }
@@ -206,22 +210,26 @@ impl<'a> Conductor<'a> {
             return;
         }
         let name = database.path.display().to_string();
-        let storages = (self.starter.open)(&database);
-        let started = storages.and_then(|storages| {
-            self.run(*database, storages)
-                .map_err(|error| format!("cannot start its thread: {error}"))
-        });
+        let started = match (self.starter.open)(&database) {
+            Ok(storages) => self
+                .run(*database, storages)
+                .map_err(|error| no_thread(&name, &error)),
+            Err(error) => Err(format!(
+                "{name}: not replicated: {error}; start walbrook again when that is set right"
+            )),
+        };
         match started {
             Ok(()) => log::info!("{name}: added database to replication"),
-            Err(error) => log::error!(
-                "{name}: not replicated: {error}; start walbrook again when that is set right"
-            ),
+            Err(error) => log::error!("{error}"),
         }
     }
 
     /// Has the thread of a database that has gone send what it still has, and end.
     fn remove(&mut self, path: &PathBuf) {
-        let stop = self.stop_by(Some(Instant::now() + self.timeout), true);
+        let stop = Stop {
+            gone: true,
+            ..self.stop_by(Some(Instant::now() + self.timeout), true)
+        };
         let Some(running) = self.running.get_mut(path) else {
             return;
         };
@@ -286,7 +294,15 @@ impl<'a> Conductor<'a> {
         Stop {
             deadline,
             tries_again,
+            gone: false,
             retry_pause: self.retry_pause,
         }
     }
+}
+
+fn no_thread(name: &str, error: &io::Error) -> String {
+    format!(
+        "{name}: not replicated, since its thread cannot be started: {error}; allow more threads (TasksMax= of systemd, \
+         `ulimit -u`) and start walbrook again"
+    )
 }

@@ -6,6 +6,7 @@
 
 mod budget;
 mod checkpoints;
+mod leave;
 mod look;
 mod outlet;
 mod remember;
@@ -81,6 +82,10 @@ struct DatabaseThread {
     found: Found,
     /// The database was open at least once.
     opened: bool,
+    /// Until when its files are kept open, since it was deleted and what they hold is being sent.
+    leaves_by: Option<Instant>,
+    /// What was not sent of the database that was let go last, a sentence for each destination.
+    unsent: Vec<String>,
     timers: Timers,
     trouble: Trouble,
     /// The WAL that the state on disk is of.
@@ -133,6 +138,8 @@ impl DatabaseThread {
             looked_since_stop: false,
             found: Found::Something,
             opened: false,
+            leaves_by: None,
+            unsent: Vec::new(),
             timers: Timers {
                 changed: false,
                 look_at: now,
@@ -307,6 +314,9 @@ impl DatabaseThread {
             // Nothing was ever there to replicate, and nothing was asked for but to stop.
             if for_nothing && self.stop.is_some_and(|stop| stop.tries_again) {
                 return Vec::new();
+            }
+            if self.stop.is_some_and(|stop| stop.gone) {
+                return self.unsent;
             }
             return vec![last.unwrap_or_else(|| format!("{}: was not opened", self.name))];
         };

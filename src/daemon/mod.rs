@@ -52,6 +52,8 @@ struct Stop {
     deadline: Option<Instant>,
     /// Whether a failure is followed by another attempt.
     tries_again: bool,
+    /// The database has gone, so that there may be nothing left to look at.
+    gone: bool,
     /// The pause before it.
     retry_pause: std::time::Duration,
 }

@@ -83,6 +83,7 @@ pub fn start(config: &Config) -> Result<Start, ConfigError> {
         if found.new.is_empty() && !config.files.watch {
             return Err(config.error(directory.nothing_found()));
         }
+        start.remarks.push(directory.number_found(found.new.len()));
         start.databases.extend(found.new);
         start.remarks.extend(found.remarks);
         if config.files.watch {
@@ -249,6 +250,14 @@ impl Directory {
         }
         self.said = said;
         found
+    }
+
+    fn number_found(&self, number: usize) -> Remark {
+        let directory = self.config.files.directory.display();
+        Remark {
+            level: log::Level::Info,
+            text: format!("{directory}: {number} databases found"),
+        }
     }
 
     fn nothing_found(&self) -> String {

@@ -85,7 +85,8 @@ fn databases_are_regular_files_that_begin_as_one_and_match() {
     scratch.database(".a.db-litestream/x.db");
     let flat = scratch.start("").unwrap();
     assert_eq!(scratch.names(&flat.databases), ["a.db"]);
-    assert!(flat.remarks.is_empty() && flat.discovery.is_none());
+    assert!(flat.remarks.len() == 1 && flat.discovery.is_none());
+    assert!(flat.remarks[0].text.ends_with("/data: 1 databases found"));
     let deep = scratch.start("   recursive: true\n").unwrap();
     let expected = ["a.db", "sub/d.db", "sub/deep/e.db"];
     assert_eq!(scratch.names(&deep.databases), expected);
@@ -101,7 +102,7 @@ fn links_are_left_out_and_named() {
     scratch.database("sub/d.db");
     let start = scratch.start("   recursive: true\n").unwrap();
     assert_eq!(scratch.names(&start.databases), ["a.db", "sub/d.db"]);
-    let [link, hard] = &start.remarks[..] else {
+    let [_, link, hard] = &start.remarks[..] else {
         panic!("{:?}", start.remarks);
     };
     assert!(link.text.contains("c.db: a symbolic link"), "{}", link.text);
@@ -122,7 +123,7 @@ fn nothing_found_is_an_error_unless_watched() {
     assert!(scratch.start("").is_err());
     let start = scratch.start(WATCH).unwrap();
     assert!(
-        start.remarks[0]
+        start.remarks[1]
             .text
             .contains("replicated when they appear in it")
     );

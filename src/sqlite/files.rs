@@ -168,6 +168,22 @@ impl DatabaseFiles {
         Ok(())
     }
 
+    /// Whether the database has lost its last name, so that only those who have it open can reach it, through the WAL
+    /// that is open here. Where its WAL still has a name there must be nothing in its place: another database there
+    /// would write to that WAL.
+    pub fn is_deleted(&self) -> bool {
+        let Descriptors { database, wal, shm } = &self.descriptors;
+        let nameless = |named: &Named| named.file.metadata().is_ok_and(|found| found.nlink() == 0);
+        let is_gone = |path: &Path| {
+            fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let is_same = |named: &Named| {
+            fs::metadata(&named.path).is_ok_and(|found| FileIdentity::of(&found) == named.identity)
+        };
+        let alone = |named: &Named| nameless(named) || is_same(named) && is_gone(&self.path);
+        nameless(database) && alone(wal) && alone(shm)
+    }
+
     /// Whether another process is checkpointing, or waiting to: a sign that it may wait for a view of ours.
     ///
     /// # Errors

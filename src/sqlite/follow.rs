@@ -160,6 +160,15 @@ impl Follower {
     /// the files have been replaced or the system fails. What was told up to then remains right.
     pub fn advance(&mut self, changes: &mut dyn Changes) -> Result<(), SqliteError> {
         self.files.check_unmoved()?;
+        self.advance_without_name(changes)
+    }
+
+    /// As [`Follower::advance`], for a database that has been deleted ([`DatabaseFiles::is_deleted`]): whoever still
+    /// writes to it does so in the files that are open here.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn advance_without_name(&mut self, changes: &mut dyn Changes) -> Result<(), SqliteError> {
         if let Some(now) = self.files.wal_index()?
             && now == *self.view.header()
             && (self.view.at_rest() || self.files.backfilled()? < now.max_frame)

@@ -1,7 +1,6 @@
 //! One database that cannot be replicated does not stop the others.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use super::Fleet;
 use crate::support::application::Session;
@@ -79,19 +78,4 @@ fn one_whose_place_is_taken_is_refused_and_the_others_go_on() {
     process.wait_for("taken.db: not replicated: the replica");
     process.stop().well();
     assert_eq!(fleet.said("taken.db: not replicated"), 1);
-}
-
-#[test]
-fn a_directory_that_cannot_be_read_lets_nothing_go() {
-    let fleet = Fleet::new("watch: true, recursive: true");
-    fleet.create("a.db");
-    let mut names = vec!["a.db"];
-    let process = fleet.start();
-    fleet.wait_in_sync(&names);
-    fs::create_dir(fleet.db("closed")).unwrap();
-    fs::set_permissions(fleet.db("closed"), fs::Permissions::from_mode(0o000)).unwrap();
-    fleet.create("b.db");
-    names.push("b.db");
-    fleet.wait_in_sync(&names);
-    process.stop().well();
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use super::Fleet;
-use crate::support::process::{output_of, wait_until};
-use crate::support::rig::{Program, sqlite};
+use super::{Fleet, written_back};
+use crate::support::application::Session;
+use crate::support::process::{Process, output_of, wait_until};
+use crate::support::rig::{Program, sqlite, sum_of};
 
 const ADDED: &str = "added database to replication";
 const REMOVED: &str = "removed database from replication";
@@ -172,8 +173,7 @@ fn the_command_ends_and_with_it_those_that_came_since() {
         fleet.db("a.db").display()
     );
     let mut command = fleet.command("replicate");
-    let mut process =
-        crate::support::process::Process::start(command.args(["-exec", &create]), &fleet.log());
+    let mut process = Process::start(command.args(["-exec", &create]), &fleet.log());
     process.ended().well();
     assert_eq!(fleet.said(ADDED), 1);
     fleet.assert_in_sync(&["a.db"]);
@@ -195,4 +195,42 @@ fn what_came_is_there_after_a_crash() {
     for program in Program::RESTORERS {
         assert_eq!(fleet.compare(program, "a.db"), Ok(()));
     }
+}
+
+/// The application has committed, and deletes the database before the next sync is due.
+#[test]
+fn what_was_committed_before_a_database_is_deleted_is_sent() {
+    let fleet = Fleet::new("watch: true, checkpoint-interval: 0");
+    let config = fleet.config();
+    let slow = fs::read_to_string(&config)
+        .unwrap()
+        .replace("sync-interval: 50ms", "sync-interval: 3s");
+    fs::write(&config, slow).unwrap();
+    let mut command = Program::Walbrook.command();
+    command.args(["replicate", "-config"]).arg(&config);
+    let mut session = Session::create(&fleet.db("a.db"));
+    let process = Process::start(&mut command, &fleet.log());
+    process.wait_for("a.db to txid 2");
+    // This one goes out at once, or soon, and the next one has to wait.
+    session.insert("t", 1);
+    std::thread::sleep(std::time::Duration::from_millis(3500));
+    session.insert("t", 1);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    session.insert("t", 5);
+    let source = written_back(&fleet.db("a.db"), &fleet.path("copy.db"));
+    for end in ["", "-wal", "-shm"] {
+        fs::remove_file(fleet.db(&format!("a.db{end}"))).unwrap();
+    }
+    process.wait_for(REMOVED);
+    let ended = process.stop().well();
+    assert!(!ended.log.contains("were not sent"), "{}", ended.log);
+    let restored = fleet.path("restored.db");
+    let mut restore = Program::Walbrook.command();
+    restore
+        .args(["restore", "-config"])
+        .arg(&config)
+        .arg("-o")
+        .arg(&restored);
+    output_of(restore.arg(fleet.db("a.db"))).unwrap();
+    assert_eq!(sum_of(&restored), source);
 }

@@ -260,3 +260,21 @@ fn nothing_is_left_behind_in_a_database_that_was_only_looked_at() {
         "Walbrook writes nothing of its own"
     );
 }
+
+#[test]
+fn only_what_nobody_else_can_reach_is_taken_for_deleted() {
+    let bench = Bench::new();
+    let path = |end: &str| bench.scratch.path().join(format!("app.db{end}"));
+    let files = bench.open().unwrap();
+    assert!(!files.is_deleted());
+    fs::rename(path(""), path(".new")).unwrap();
+    assert!(!files.is_deleted(), "others may open it by its new name");
+    fs::remove_file(path(".new")).unwrap();
+    assert!(files.is_deleted());
+    fs::write(path(""), "").unwrap();
+    assert!(!files.is_deleted(), "another one could write to the WAL");
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(path(end)).unwrap();
+    }
+    assert!(files.is_deleted(), "it would have a WAL of its own");
+}

@@ -79,6 +79,9 @@ impl DatabaseThread {
     pub(super) fn next_checkpoint(&self) -> Option<(Instant, Checkpoint)> {
         let (config, timers) = (&self.setup.config, &self.timers);
         let follower = self.follower.as_ref()?;
+        if self.leaves_by.is_some() {
+            return None;
+        }
         let frames = follower.frames().0;
         let far_too_long = config.truncate_pages.is_some_and(|limit| frames >= limit);
         // While an upload holds a view nothing can start over, and trying in vain would only put off the next attempt.

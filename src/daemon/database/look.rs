@@ -112,6 +112,7 @@ impl DatabaseThread {
         );
         self.follower = Some(follower);
         self.opened = true;
+        self.unsent.clear();
         let watched = self.watch();
         // A change between opening and watching is found by the look that follows at once.
         self.timers.look_at = match watched {
@@ -139,8 +140,13 @@ impl DatabaseThread {
             self.start_over_on_same_files(now);
             return;
         }
+        if error.wants_reopening() && self.takes_leave(now) {
+            self.timers.look_at = now + CONTENTION_POLL;
+            return;
+        }
         if error.wants_reopening() && self.follower.take().is_some() {
             log::warn!("{error}");
+            self.note_unsent();
             // Ends what still reads from the files, too: each may be open only once.
             self.lost_track(&error.to_string(), now);
             self.timers.look_at = now;

@@ -106,6 +106,7 @@ fn an_upload_that_hangs_does_not_keep_a_replaced_wal_from_being_taken_up() {
     let stop = Stop {
         deadline: Some(Instant::now()),
         tries_again: false,
+        gone: false,
         retry_pause: Duration::from_secs(1),
     };
     entrance.send(Event::Stop(stop)).unwrap();
