@@ -302,7 +302,7 @@ impl<'a> Conductor<'a> {
 
 fn no_thread(name: &str, error: &io::Error) -> String {
     format!(
-        "{name}: not replicated, since its thread cannot be started: {error}; allow more threads (TasksMax= of systemd, \
-         `ulimit -u`) and start walbrook again"
+        "{name}: not replicated, since its thread cannot be started: {error}; allow more threads (TasksMax= of \
+         systemd, `ulimit -u`) and start walbrook again"
     )
 }

@@ -1,5 +1,5 @@
-//! Taking leave of a database that has been deleted: what was committed to it is still in its files while they are open,
-//! and is sent before they are let go.
+//! Taking leave of a database that has been deleted: what was committed to it is still in its files while they are
+//! open, and is sent before they are let go.
 //!
 //! Only of one that was deleted. Under a new name others could open it who do not see our locks, so that pages might
 //! change under our view; whoever finds that name replicates it from there.
