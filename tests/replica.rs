@@ -363,6 +363,7 @@ fn after_litestream_a_file_of_ours_comes_before_any_checkpoint() {
         dirty: PageSet::default(),
         under_way: false,
         levels: Vec::new(),
+        sums: None,
     };
     bench.destination = Destination::new("memory".to_string(), Ok(remembered));
     bench.settle();

@@ -180,6 +180,7 @@ impl DatabaseThread {
     fn sync(&mut self, now: Instant) {
         self.keep_to_budget(now);
         let database = self.shape();
+        self.read(now);
         for index in 0..self.outlets.len() {
             let outlet = &mut self.outlets[index];
             if let Some(database) = database {
@@ -190,6 +191,23 @@ impl DatabaseThread {
                 self.send(index, now);
             }
             self.outlets[index].tend(now);
+        }
+    }
+
+    /// Has each destination read on in the database, if it has to.
+    fn read(&mut self, now: Instant) {
+        let Some(view) = self
+            .follower
+            .as_ref()
+            .map(|follower| Arc::clone(follower.view()))
+        else {
+            return;
+        };
+        let failed = |outlet: &mut Outlet| outlet.read(&view, now).err();
+        let error = self.outlets.iter_mut().find_map(failed);
+        drop(view);
+        if let Some(error) = error {
+            self.trouble_with_database(&error, now);
         }
     }
 

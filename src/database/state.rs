@@ -12,12 +12,13 @@
 //! replica 0000000000000042 1795392168938 1-3,17 /backup/app    TXID, its time, dirty pages, location
 //! level 1 0000000000000040 1-3,9                      how far a level has come, and the pages it lacks
 //! level 2 0000000000000031 all
+//! sums 0000000000000037 1795392160020 1204 3,9         TXID and time of the sums file, pages now, pages since
 //! quiet                                               only where no upload was under way, nor would be
 //! under way s3://backup/app                           another replica, of which only that is to be remembered
 //! sum b90956c775a41001                                CRC-64 of the lines above
 //! ```
 //! The lines from `replica` on are there for each replica whose place in the WAL is this one. A level without a line
-//! costs reading page indexes when it is due.
+//! costs reading page indexes when it is due; sums without one, reading the database.
 //!
 //! Where a run begins with a full copy, so that there is no place to remember yet, the line `under way` stands in
 //! for those from `file` on, if a later run has to know that there may be an upload of it still to arrive.
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use crc::{CRC_64_GO_ISO, Crc, Table};
 
-use super::PageSet;
+use super::{OnDisk, PageSet, SumsState};
 use crate::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
 use crate::sys::fs::{FileSystem, parent, publish, replace};
 use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid};
@@ -40,6 +41,7 @@ const FIRST_LINE: &str = "walbrook state 1";
 const UNDER_WAY: &str = "under way";
 const REPLICA: &str = "replica ";
 const LEVEL: &str = "level ";
+const SUMS: &str = "sums ";
 const QUIET: &str = "quiet";
 const NONE: &str = "none";
 const ALL: &str = "all";
@@ -48,8 +50,9 @@ const FILE_NAME: &str = "walbrook-state";
 /// The most bytes a state file is read to: the dirty set of a large database in the worst case.
 const STATE_BYTES_MAX: u64 = 16 << 20;
 
-/// The most runs of pages that are written down for a level, so that levels do not make the file too long.
-const LEVEL_RUNS_MAX: usize = 50_000;
+/// The most runs of pages that are written down for a level, or for the sums, so that these do not make the file too
+/// long.
+const RUNS_MAX: usize = 50_000;
 
 /// The remembered state of one database.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,6 +82,8 @@ pub struct DestinationState {
     pub under_way: bool,
     /// The levels, as far as it is known what they lack.
     pub levels: Vec<LevelState>,
+    /// How the sums on disk become those of `acked`.
+    pub sums: Option<SumsState>,
 }
 
 /// What a level lacks: the pages changed after `last` up to the destination's TXID.
@@ -273,6 +278,7 @@ impl DestinationState {
             dirty,
             under_way,
             levels,
+            sums,
         } = self;
         let runs = runs_text(&dirty.runs());
         // Writing to a string cannot fail. The location comes last, for it may hold spaces.
@@ -284,13 +290,19 @@ impl DestinationState {
             one_line(location)
         );
         for LevelState { level, last, pages } in levels {
-            let runs = pages.as_ref().map(PageSet::runs);
-            let runs = match &runs {
-                Some(runs) if runs.len() > LEVEL_RUNS_MAX => continue,
-                Some(runs) => runs_text(runs),
-                None => ALL.to_string(),
+            let runs = match pages {
+                Some(pages) => few_runs_text(pages),
+                None => Some(ALL.to_string()),
             };
-            let _ = writeln!(text, "{LEVEL}{level} {last} {runs}");
+            if let Some(runs) = runs {
+                let _ = writeln!(text, "{LEVEL}{level} {last} {runs}");
+            }
+        }
+        if let Some(SumsState { on_disk, pages }) = sums
+            && let Some(runs) = few_runs_text(&on_disk.changed)
+        {
+            let Mark { txid, time } = on_disk.at;
+            let _ = writeln!(text, "{SUMS}{txid} {} {pages} {runs}", time.millis());
         }
         if !under_way {
             let _ = writeln!(text, "{QUIET}");
@@ -310,12 +322,14 @@ impl DestinationState {
         while let Some(line) = lines.next_if(|line| line.starts_with(LEVEL)) {
             levels.extend(parse_level(line));
         }
+        let sums = lines.next_if(|line| line.starts_with(SUMS));
         Some(DestinationState {
             location,
             acked,
             dirty,
             under_way: lines.next_if_eq(&QUIET).is_none(),
             levels,
+            sums: sums.and_then(parse_sums),
         })
     }
 }
@@ -360,6 +374,26 @@ fn runs_text(runs: &[(PageNumber, PageNumber)]) -> String {
     }
 }
 
+/// The same, unless it would make the file too long.
+fn few_runs_text(pages: &PageSet) -> Option<String> {
+    let runs = pages.runs();
+    (runs.len() <= RUNS_MAX).then(|| runs_text(&runs))
+}
+
+fn parse_sums(line: &str) -> Option<SumsState> {
+    let mut words = line.strip_prefix(SUMS)?.split(' ');
+    let at = Mark {
+        txid: Txid::from_hex(words.next()?)?,
+        time: Timestamp::from_millis(words.next()?.parse().ok()?),
+    };
+    let pages = PageCount(words.next()?.parse().ok()?);
+    let changed = parse_runs(words.next()?)?;
+    Some(SumsState {
+        on_disk: OnDisk { at, changed },
+        pages,
+    })
+}
+
 fn parse_level(line: &str) -> Option<LevelState> {
     let mut words = line.strip_prefix(LEVEL)?.split(' ');
     Some(LevelState {
@@ -396,173 +430,4 @@ fn checksum_of(text: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::fs::SystemFiles;
-
-    fn state() -> State {
-        let mut dirty = PageSet::default();
-        for page in [1, 2, 3, 17, u32::MAX >> 8] {
-            dirty.insert(PageNumber::new(page).unwrap());
-        }
-        State {
-            inode: 1_048_602,
-            position: WalPosition {
-                salts: Salts([0x8d, 0x3d, 0x75, 0xce, 0, 0, 0, 1]),
-                frame: FrameNumber(412),
-                checksum: WalChecksum([0x5f2a_00c1, 7]),
-                pages: PageCount(1204),
-            },
-            under_way: Vec::new(),
-            destinations: vec![DestinationState {
-                location: "file:///back up/app".to_string(),
-                acked: Mark {
-                    txid: Txid::new(66).unwrap(),
-                    time: Timestamp::from_millis(-5),
-                },
-                levels: vec![
-                    LevelState {
-                        level: Level::new(1).unwrap(),
-                        last: Txid::new(60).unwrap(),
-                        pages: Some(dirty.clone()),
-                    },
-                    LevelState {
-                        level: Level::new(2).unwrap(),
-                        last: Txid::new(2).unwrap(),
-                        pages: None,
-                    },
-                ],
-                dirty,
-                under_way: true,
-            }],
-        }
-    }
-
-    fn at(location: &str) -> [String; 1] {
-        [location.to_string()]
-    }
-
-    fn parse_state(text: &str) -> Option<State> {
-        parse(text).of(1_048_602, &at("file:///back up/app"))
-    }
-
-    #[test]
-    fn what_was_saved_is_loaded() {
-        let meta = std::env::temp_dir().join(format!("state-{}", crate::sys::random::unique()));
-        let file = StateFile::new(Arc::new(SystemFiles), &meta);
-        assert_eq!(file.load(), Remembered::Nothing);
-        file.save_under_way().unwrap();
-        assert_eq!(file.load(), Remembered::UnderWay);
-        for durability in [Durability::Process, Durability::Power] {
-            let mut state = state();
-            if durability == Durability::Power {
-                state.destinations[0].dirty = PageSet::default();
-                state.destinations[0].under_way = false;
-                state.destinations[0].levels.pop();
-            }
-            file.save(&state, durability).unwrap();
-            assert_eq!(file.load(), Remembered::At(state));
-        }
-        std::fs::remove_dir_all(meta).unwrap();
-    }
-
-    #[test]
-    fn a_torn_or_damaged_state_is_none() {
-        let text = state().to_text();
-        for length in 0..text.len() {
-            assert_eq!(
-                parse(&text[..length]),
-                Remembered::Nothing,
-                "cut to {length}"
-            );
-        }
-        for at in 0..text.len() {
-            let mut damaged = text.clone().into_bytes();
-            damaged[at] ^= 1;
-            let damaged = String::from_utf8(damaged).unwrap();
-            assert_eq!(parse(&damaged), Remembered::Nothing, "flipped at {at}");
-        }
-    }
-
-    #[test]
-    fn a_location_with_a_line_break_stays_itself() {
-        let mut state = state();
-        state.destinations[0].location = "file:///a\nb".to_string();
-        let read = parse(&state.to_text());
-        assert!(read.is_under_way("file:///a\nb"));
-        assert!(read.of(1_048_602, &at("file:///a\nb")).is_some());
-    }
-
-    #[test]
-    fn a_state_counts_for_its_own_database_and_replica_alone() {
-        let text = state().to_text();
-        assert_eq!(parse_state(&text), Some(state()));
-        assert_eq!(parse(&text).of(1_048_603, &at("file:///back up/app")), None);
-        assert_eq!(parse(&text).of(1_048_602, &at("file:///elsewhere")), None);
-        assert!(parse(&text).is_under_way("file:///back up/app"));
-        assert!(!parse(&text).is_under_way("file:///elsewhere"));
-    }
-
-    #[test]
-    fn each_destination_is_remembered_by_itself() {
-        let mut both = state();
-        let mut second = both.destinations[0].clone();
-        second.location = "s3://bucket/app".to_string();
-        second.acked.txid = Txid::new(1066).unwrap();
-        second.under_way = false;
-        second.levels.pop();
-        both.destinations.push(second.clone());
-        both.under_way = at("s3://other/new replica").to_vec();
-        let text = both.to_text();
-        assert_eq!(parse(&text), Remembered::At(both.clone()));
-        let locations = [at("s3://bucket/app"), at("s3://other/new replica")].concat();
-        let of_both = parse(&text).of(1_048_602, &locations).unwrap();
-        assert_eq!(of_both.destinations, [second]);
-        assert_eq!(of_both.destination("s3://other/new replica"), None);
-        for (location, under_way) in [
-            ("file:///back up/app", true),
-            ("s3://bucket/app", false),
-            ("s3://other/new replica", true),
-            ("s3://other/new", false),
-        ] {
-            assert_eq!(parse(&text).is_under_way(location), under_way, "{location}");
-        }
-    }
-
-    #[test]
-    fn a_state_without_levels_is_still_understood() {
-        let mut state = state();
-        state.destinations[0].levels.clear();
-        let text = state.to_text();
-        assert!(!text.contains("level"));
-        assert_eq!(parse_state(&text), Some(state));
-    }
-
-    #[test]
-    fn a_level_with_too_much_to_write_down_is_left_out() {
-        let mut state = state();
-        let mut pages = PageSet::default();
-        for page in 0..=LEVEL_RUNS_MAX as u32 {
-            pages.insert(PageNumber::new(1 + 2 * page).unwrap());
-        }
-        state.destinations[0].levels[0].pages = Some(pages);
-        let read = parse_state(&state.to_text()).unwrap();
-        assert_eq!(
-            read.destinations[0].levels,
-            state.destinations[0].levels[1..]
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_sealed_text_panics(
-            wal in "(file [0-9]{0,22}\n)?(wal [0-9a-f -]{0,60}\n)?",
-            replica in "(replica 0{15}[0-9a-f] [0-9]{1,20} [0-9]{1,6}(-[0-9]{0,6})?(,-?)? x\n)?",
-            level in "(level [0-9]{0,2} 0{15}[0-9a-f]( all| [0-9]{1,6}(-[0-9]{0,6})?)?\n)?",
-            end in "((quiet|under way|under way x)\n)?",
-        ) {
-            let text = format!("{FIRST_LINE}\n{wal}{replica}{level}{end}{replica}{level}{end}");
-            let _ = parse(&seal(text));
-        }
-    }
-}
+mod tests;

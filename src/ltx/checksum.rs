@@ -57,18 +57,18 @@ impl fmt::Display for Checksum {
 
 /// A checksum being computed.
 #[derive(Clone)]
-pub(super) struct Digest(crc::Digest<'static, u64, Table<16>>);
+pub(crate) struct Digest(crc::Digest<'static, u64, Table<16>>);
 
 impl Digest {
-    pub(super) fn new() -> Digest {
+    pub(crate) fn new() -> Digest {
         Digest(CRC.digest())
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn finish(self) -> Checksum {
+    pub(crate) fn finish(self) -> Checksum {
         Checksum(self.0.finalize() | PRESENT)
     }
 }

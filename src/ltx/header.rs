@@ -12,6 +12,10 @@
 //!
 //! Without a WAL offset there are no WAL size and salts. A pre-apply checksum stands where there are
 //! checksums and the first TXID is not 1.
+//!
+//! Nobody reads what is reserved, but the file checksum covers it. Files of ours begin it with the *tag*, where the
+//! database is known: "WBK1" and 8 bytes, LTX's checksum of the database after the file. LTX has fields for that, but
+//! Litestream cannot compact files that use them.
 
 use crate::units::{PageCount, PageSize, Timestamp, Txid, TxidRange};
 
@@ -39,7 +43,7 @@ pub struct Header {
     pub wal: WalSource,
     /// Who wrote the file. Litestream writes zero.
     pub node_id: u64,
-    /// Without meaning, but part of the file checksum.
+    /// Without meaning to LTX, but part of the file checksum. See [`Header::database`].
     pub reserved: [u8; 20],
 }
 
@@ -90,6 +94,26 @@ impl Header {
             node_id: 0,
             reserved: [0; 20],
         }
+    }
+
+    /// The same, with a tag that says that the checksum of the database after this file is `database`; without any if
+    /// that is not known.
+    #[must_use]
+    pub fn with_database(mut self, database: Option<Checksum>) -> Header {
+        self.reserved = [0; 20];
+        if let Some(checksum) = database {
+            let mut rest = &mut self.reserved[..];
+            put(&mut rest, TAG);
+            put(&mut rest, checksum.value().to_be_bytes());
+        }
+        self
+    }
+
+    /// LTX's checksum of the database after this file, if the file has a tag that says it.
+    pub fn database(&self) -> Option<Checksum> {
+        let (tag, rest) = self.reserved.split_first_chunk()?;
+        let checksum = rest.first_chunk().filter(|_| *tag == TAG)?;
+        Checksum::from_stored(u64::from_be_bytes(*checksum))
     }
 
     /// Reads a header and applies every rule that needs nothing but the header.
@@ -217,6 +241,9 @@ fn put<const N: usize>(rest: &mut &mut [u8], field: [u8; N]) {
 
 const MAGIC: [u8; 4] = *b"LTX1";
 
+/// What a tag begins with.
+const TAG: [u8; 4] = *b"WBK1";
+
 /// The only header flag: there are no database checksums.
 const FLAG_NO_CHECKSUM: u32 = 2;
 
@@ -264,6 +291,25 @@ mod tests {
             ..header(2)
         };
         assert_eq!(Header::parse(&checked.to_bytes()), Ok(checked));
+    }
+
+    #[test]
+    fn a_tag_is_read_back_and_nothing_else_is_one() {
+        let plain = Header {
+            reserved: [0; 20],
+            ..header(2)
+        };
+        assert_eq!(plain.database(), None);
+        assert_eq!(header(2).database(), None, "reserved by somebody else");
+        let tagged = plain.with_database(Some(Checksum::EMPTY_DATABASE));
+        let bytes = tagged.to_bytes();
+        assert_eq!(bytes[80..92], *b"WBK1\x80\0\0\0\0\0\0\0");
+        let read = Header::parse(&bytes).unwrap();
+        assert_eq!(read.database(), Some(Checksum::EMPTY_DATABASE));
+        assert_eq!(tagged.with_database(None), plain);
+        let mut absent = tagged;
+        absent.reserved[4] = 0x7f;
+        assert_eq!(absent.database(), None, "no checksum has bit 63 clear");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Neighbours join or overlap, each leads further than the one before, and page sizes agree. Of every page
 //! the latest copy stays; pages above the last file's database size are dropped. The result has the TXIDs of
-//! all, database size and timestamp of the last, no checksums, and nothing that says which WAL it was.
+//! all, database size, timestamp and tag of the last, no checksums, and nothing that says which WAL it was.
 //!
 //! Every input is verified to its end. Nothing that came out may be kept unless [`Merger::finish`] or
 //! [`merge`] succeeded.
@@ -183,6 +183,7 @@ fn without_origin(first: &Header, last: &Header) -> Header {
     Header {
         wal: WalSource::default(),
         ..Header::new(last.page_size, last.commit, txids, last.timestamp)
+            .with_database(last.database())
     }
 }
 
@@ -287,6 +288,7 @@ impl std::error::Error for MergeError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checksum::Checksum;
     use super::*;
     use crate::units::{PageCount, Timestamp, Txid};
 
@@ -334,6 +336,23 @@ mod tests {
         assert_eq!(header.commit, PageCount(6));
         assert_eq!(header.timestamp, Timestamp::from_millis(6));
         assert_eq!(header.wal, WalSource::default());
+    }
+
+    #[test]
+    fn the_tag_of_the_last_file_stays() {
+        let sum = |number| Checksum::of_page(PageNumber::new(number).unwrap(), &[0; 512]);
+        let tagged = |txids, database| {
+            let bytes = file(txids, 9, &[(1, 1)]);
+            let header = bytes.first_chunk().map(Header::parse).unwrap().unwrap();
+            let header = header.with_database(database);
+            let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+            encoder.page(PageNumber::FIRST, &[1; 512]).unwrap();
+            encoder.finish().unwrap().0
+        };
+        for last in [None, Some(sum(2))] {
+            let chain = [tagged((2, 3), Some(sum(1))), tagged((4, 4), last)];
+            assert_eq!(merged(&chain).unwrap().0.database(), last);
+        }
     }
 
     #[test]

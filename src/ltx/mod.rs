@@ -31,6 +31,7 @@ mod source;
 mod varint;
 
 pub use checksum::Checksum;
+pub(crate) use checksum::Digest;
 pub use class::Class;
 pub use decode::{Decoder, UnverifiedPage, Verified};
 pub use encode::{EncodeError, Encoder};

@@ -10,21 +10,26 @@
 //! Changes told at any time go into the dirty set. What is sent is kept apart until the storage has confirmed
 //! it, and is dirty again when the upload has failed: the next one has the same TXID and newer content.
 //! What becomes of an upload, and of one that arrives late, is told in `outcome`; how levels are written and files
-//! deleted, in `tending`; how a large snapshot lets them pass, in `beside`.
+//! deleted, in `tending`; how a large snapshot lets them pass, in `beside`; what is known of the pages that the storage
+//! has, in `sums`.
 
 mod beside;
 mod outcome;
+mod sums;
 mod tending;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::outcome::Finished;
+pub use self::sums::Read;
+use self::sums::Reading;
 use self::tending::Deletions;
 use super::levels::{Levels, Upkeep};
+use super::proof::Proof;
 use super::settle::Footing;
 use super::upload::{Upload, UploadFile, sync_file};
-use crate::database::{DestinationState, Mark, PageSet};
+use crate::database::{DestinationState, Mark, PageSet, SumsAt};
 use crate::sqlite::{Changes, View};
 use crate::storage::{FileName, Storage, StorageError};
 use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid, TxidRange};
@@ -44,6 +49,9 @@ pub struct Destination {
     doubt: Option<Doubt>,
     levels: Levels,
     deletions: Deletions,
+    /// The sums of the pages at the newest TXID confirmed, as far as they are known.
+    sums: Option<SumsAt>,
+    reading: Reading,
 }
 
 /// What is known of where the replica stands.
@@ -64,6 +72,8 @@ enum Position {
 enum Asking {
     /// Nothing is known yet, or not any more.
     Anew,
+    /// The same, and the WAL does not go on from where the remembered TXID was.
+    AfterGap,
     /// What we would write next is there already. If it is not from an earlier run of ours, somebody else
     /// writes to the replica.
     Contested,
@@ -112,6 +122,8 @@ struct Doubt {
     until: Instant,
     /// The storage has been asked anew already because somebody had taken that TXID.
     asked: bool,
+    /// It may have pages that are not dirty.
+    blind: bool,
 }
 
 /// A view that an upload holds.
@@ -155,12 +167,17 @@ impl Destination {
             doubt: None,
             levels: Levels::new(Upkeep::default(), levels),
             deletions: Deletions::default(),
+            sums: None,
+            reading: Reading::default(),
         }
     }
 
     /// The same, an earlier run having perhaps left an upload of the next TXID under way.
     pub fn in_doubt(mut self, now: Instant) -> Destination {
         self.doubt_next(now);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.blind = self.reading.is_comparing();
+        }
         self
     }
 
@@ -169,13 +186,15 @@ impl Destination {
         &self.location
     }
 
-    /// Notes that what changed is no longer known, so that every page has to be sent. What is under way may not
-    /// be read on from its view.
+    /// Notes that what changed is no longer known, so that every page has to be compared, or sent. What is under way
+    /// may not be read on from its view.
     pub fn lost_track(&mut self, reason: String, now: Instant) {
         self.call_back(now);
         self.call_back_snapshot();
-        self.everything.get_or_insert(reason);
-        self.dirty = PageSet::default();
+        if !self.begin_comparing(reason.clone()) {
+            self.everything.get_or_insert(reason);
+            self.dirty = PageSet::default();
+        }
     }
 
     /// Notes that the database was opened anew. It may be another one, so the storage has to be asked whether
@@ -185,8 +204,8 @@ impl Destination {
         self.levels.forget();
         if !self.is_taken() {
             self.position = Position::Unsettled {
-                remembered: None,
-                asking: Asking::Anew,
+                remembered: self.sums.as_ref().map(|sums| sums.at),
+                asking: Asking::AfterGap,
             };
         }
     }
@@ -210,6 +229,8 @@ impl Destination {
         self.take_stock(&footing, now);
         let standing = match footing {
             Footing::Empty => {
+                self.cease_comparing();
+                self.sums = None;
                 self.everything = Some("the replica is empty".to_string());
                 Standing {
                     acked: None,
@@ -225,6 +246,7 @@ impl Destination {
                 foreign,
                 ..
             } => {
+                self.sums_found_at(acked, Some(&changed));
                 self.dirty.union(&changed);
                 Standing {
                     acked: Some(acked),
@@ -241,7 +263,9 @@ impl Destination {
                 foreign,
                 ..
             } => {
-                self.everything.get_or_insert(reason);
+                self.sums_found_at(acked, None);
+                let gap = self.cease_comparing();
+                self.everything.get_or_insert(gap.unwrap_or(reason));
                 Standing {
                     acked: Some(acked),
                     newest: Some(newest),
@@ -255,6 +279,7 @@ impl Destination {
             self.dirty.insert(PageNumber::FIRST);
         }
         self.position = Position::At(standing);
+        self.learn_later();
         match &self.everything {
             Some(reason) => Settled::Everything(reason.clone()),
             None => Settled::Known,
@@ -268,7 +293,7 @@ impl Destination {
         };
         let known = matches!(footing, Footing::Known { .. });
         match asking {
-            Asking::Anew => false,
+            Asking::Anew | Asking::AfterGap => false,
             Asking::Contested => !known,
             Asking::Again => {
                 // What an upload in doubt has left is ours.
@@ -285,13 +310,13 @@ impl Destination {
             Activity::Sending(_) => false,
             Activity::Unsure(_) => true,
         };
-        waits && self.standing().is_some()
+        waits && self.standing().is_some() && !self.reading.is_comparing()
     }
 
     /// Whether the storage lacks something, under way or not. Levels do not count: they hold nothing new.
     pub fn is_behind(&self) -> bool {
         let sends = self.flight().is_some_and(|flight| !flight.for_levels);
-        self.standing().is_none() || sends || self.lacks_something()
+        self.standing().is_none() || sends || self.lacks_something() || self.reading.is_comparing()
     }
 
     /// Whether an upload is under way that may still read from its view.
@@ -316,7 +341,7 @@ impl Destination {
             self.position,
             Position::Unsettled {
                 remembered: Some(_),
-                ..
+                asking: Asking::Anew | Asking::Contested | Asking::Again,
             }
         )
     }
@@ -330,7 +355,7 @@ impl Destination {
     /// The newest TXID confirmed, as far as is known or remembered, if it is worth remembering: all that the storage
     /// lacks beyond it is counted.
     pub fn memorable(&self) -> Option<Mark> {
-        if self.everything.is_some() || self.sends_everything() {
+        if self.everything.is_some() || self.sends_everything() || self.reading.is_comparing() {
             return None;
         }
         match &self.position {
@@ -400,7 +425,11 @@ impl Destination {
             Activity::Unsure(flight) => flight,
             _ if self.lacks_something() => self.new_flight(standing, view, now, storage),
             // Nothing was told since the newest TXID, so the view is at it.
-            _ => self.flight_for_levels(|files| Upload::new(view, files), view.pages())?,
+            _ => {
+                let proof = Proof::of_confirmed(self.database_at(standing.acked?));
+                let upload = |files| Upload::new(view, files).proven_by(proof);
+                self.flight_for_levels(upload, view.pages())?
+            }
         };
         let upload = flight.upload.clone();
         self.activity = Activity::Sending(flight);
@@ -417,6 +446,10 @@ impl Destination {
         let created = standing
             .newest
             .map_or(now, |newest| now.max(just_after(newest)));
+        if self.is_blind() && storage.late_writes_replace() {
+            let reason = "an upload of an earlier run may still arrive".to_string();
+            self.everything.get_or_insert(reason);
+        }
         let dirty = std::mem::take(&mut self.dirty);
         let everything = self.everything.take();
         let next = standing.acked.and_then(|acked| acked.txid.next());
@@ -441,8 +474,9 @@ impl Destination {
                 }
             }
         };
+        let proof = self.proof_of(standing, &pages, everything.is_some(), view.pages());
         Flight {
-            upload: Upload::new(view, files).followed(followed),
+            upload: Upload::new(view, files).proven_by(proof).followed(followed),
             pages,
             everything,
             for_levels: false,
@@ -464,6 +498,7 @@ impl Destination {
             dirty,
             under_way: self.is_under_way(),
             levels: self.levels.states(),
+            sums: self.sums.as_ref().and_then(SumsAt::state),
         })
     }
 

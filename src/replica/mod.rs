@@ -2,18 +2,19 @@
 //! bring them there.
 //!
 //! `settle` finds out where a replica stands, `destination` decides what is sent next and what became of it, also when
-//! it arrives late; `upload` writes it. What keeps a replica small is told in `levels` and `retention`, by what
-//! `inventory` knows of its files.
+//! it arrives late; `upload` writes it, and `proof` is what its files say of the database. What keeps a replica small
+//! is told in `levels` and `retention`, by what `inventory` knows of its files.
 
 mod destination;
 mod inventory;
 mod levels;
+mod proof;
 mod retention;
 mod settle;
 mod survey;
 mod upload;
 
-pub use destination::{Destination, Finished, Held, Settled};
+pub use destination::{Destination, Finished, Held, Read, Settled};
 pub use inventory::Listing;
 pub use levels::Upkeep;
 pub use retention::Retention;

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::proof::Proof;
 use crate::database::PageSet;
-use crate::ltx::{Encoder, Header};
+use crate::ltx::{Checksum, Encoder, Header};
 use crate::sqlite::{Frozen, SqliteError, View};
 use crate::storage::{Content, FileName, Storage, StorageError};
 use crate::sys::random;
-use crate::units::{Level, PageCount, PageNumber, Timestamp, TxidRange};
+use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, TxidRange};
 
 /// A long upload says how far it is so often, looking at the clock every so many pages.
 const REPORT_AFTER: Duration = Duration::from_secs(30);
@@ -122,6 +123,8 @@ pub struct UploadFile {
     pub pages: Arc<PageSet>,
     /// Tells its content from that of any other file.
     id: u64,
+    /// What it says of the database, once that is decided.
+    database: Arc<OnceLock<Option<Checksum>>>,
 }
 
 impl UploadFile {
@@ -132,6 +135,7 @@ impl UploadFile {
             created,
             pages,
             id: random::unique(),
+            database: Arc::default(),
         }
     }
 }
@@ -147,6 +151,7 @@ pub struct Upload {
     confirmed: usize,
     /// Another upload is to read everything from the same source.
     followed: bool,
+    proof: Proof,
 }
 
 /// How an upload ended.
@@ -189,12 +194,18 @@ impl Upload {
             files,
             confirmed: 0,
             followed: false,
+            proof: Proof::of_new(None),
         }
     }
 
     /// The same, `followed` by one that reads everything from the same source, or not.
     pub(super) fn followed(self, followed: bool) -> Upload {
         Upload { followed, ..self }
+    }
+
+    /// The same, with what is known of the database.
+    pub(super) fn proven_by(self, proof: Proof) -> Upload {
+        Upload { proof, ..self }
     }
 
     /// Makes a large upload independent of its view, which then does not keep the WAL from starting over for hours.
@@ -230,6 +241,7 @@ impl Upload {
             files,
             confirmed: 0,
             followed: false,
+            proof: Proof::of_confirmed(self.proof.database()),
         }
     }
 
@@ -254,6 +266,16 @@ impl Upload {
     pub fn files(&self) -> impl Iterator<Item = (FileName, Timestamp)> + '_ {
         let left = self.files[self.confirmed..].iter();
         left.map(|file| (file.name, file.created))
+    }
+
+    /// The size of the pages.
+    pub(super) fn page_size(&self) -> PageSize {
+        self.header.page_size
+    }
+
+    /// The sums of the pages of its first file that the database has, in order, once that was written.
+    pub(super) fn sums(&self) -> Option<&[Checksum]> {
+        self.proof.of_sent()
     }
 
     /// The view it reads from.
@@ -357,6 +379,50 @@ impl FileContent<'_> {
     }
 }
 
+impl FileContent<'_> {
+    /// The pages it holds, in order.
+    fn pages(&self) -> impl Iterator<Item = PageNumber> + '_ {
+        let Header {
+            commit, page_size, ..
+        } = self.upload.header;
+        let lock_page = page_size.lock_page();
+        let pages = self.file.pages.iter();
+        pages
+            .take_while(move |page| commit.holds(*page))
+            .filter(move |page| *page != lock_page)
+    }
+
+    /// Whether the sums of its pages are wanted.
+    fn is_summed(&self) -> bool {
+        let first = self.upload.files.first();
+        first.is_some_and(|first| first.id == self.file.id) && self.upload.proof.lacks_sent()
+    }
+
+    /// What it says of the database. Decided once, so that it has the same bytes however often it is written.
+    fn database(&self) -> io::Result<Option<Checksum>> {
+        if let Some(decided) = self.file.database.get() {
+            return Ok(*decided);
+        }
+        let Upload {
+            view,
+            proof,
+            followed,
+            ..
+        } = self.upload;
+        let can_be_read_again = view.holds_view() || *followed;
+        if self.is_summed() && proof.lacks_only_sent() && can_be_read_again {
+            let mut content = vec![0; self.upload.header.page_size.bytes() as usize];
+            let mut sums = Vec::new();
+            for page in self.pages() {
+                view.read(page, &mut content, Release::Nothing)?;
+                sums.push(Checksum::of_page(page, &content));
+            }
+            proof.sent(sums);
+        }
+        Ok(*self.file.database.get_or_init(|| proof.database()))
+    }
+}
+
 impl Content for FileContent<'_> {
     fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         let header = Header {
@@ -364,20 +430,18 @@ impl Content for FileContent<'_> {
             timestamp: self.file.created,
             ..self.upload.header
         };
-        let lock_page = header.page_size.lock_page();
+        let header = header.with_database(self.database()?);
+        let mut sums = self.is_summed().then(Vec::new);
         let mut content = vec![0; header.page_size.bytes() as usize];
         let mut encoder = Encoder::new(out, &header)?;
         let mut report = Instant::now() + REPORT_AFTER;
-        for page in self.file.pages.iter() {
-            if !header.commit.holds(page) {
-                break;
-            }
-            if page == lock_page {
-                continue;
-            }
+        for page in self.pages() {
             let view = &self.upload.view;
             view.read(page, &mut content, self.release(page))?;
             encoder.page(page, &content)?;
+            if let Some(sums) = &mut sums {
+                sums.push(Checksum::of_page(page, &content));
+            }
             if page.value().is_multiple_of(REPORT_PAGES) && Instant::now() >= report {
                 report += REPORT_AFTER;
                 log::info!(
@@ -388,6 +452,9 @@ impl Content for FileContent<'_> {
             }
         }
         encoder.finish()?;
+        if let Some(sums) = sums {
+            self.upload.proof.sent(sums);
+        }
         Ok(())
     }
 

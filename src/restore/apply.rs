@@ -3,6 +3,10 @@
 //! Newest first, because a page that a newer file gave is then never written twice, and because the newest file
 //! alone tells how large the database is. One file is open at a time. Every file is read whole and verified, even
 //! where all its pages are superseded: what comes out rests on files that are all sound, or nothing comes out.
+//!
+//! Sound files may still be the wrong ones, or one too few: each is right by itself. Where the newest says what the
+//! database is after it (see `ltx::header`), the database that comes out is compared with that, page by page as they
+//! pass.
 
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use super::fetch::{Fetch, storage_error};
 use super::image::Image;
 use super::output::Side;
 use super::plan::Plan;
-use crate::ltx::{self, Decoder, Header};
+use crate::ltx::{self, Checksum, Decoder, Header};
 use crate::storage::{FileInfo, Storage};
 
 /// How far a restore has come, in bytes of LTX files.
@@ -27,7 +31,8 @@ pub struct Progress {
 /// complete and verified then, but not synced.
 ///
 /// # Errors
-/// When a file cannot be read, is damaged, does not join its neighbour, or a page is in none of them.
+/// When a file cannot be read, is damaged, does not join its neighbour, or a page is in none of them; or when the
+/// database is not what the newest file says it is.
 pub(super) fn apply<'fs>(
     plan: &Plan,
     storage: &dyn Storage,
@@ -45,6 +50,7 @@ pub(super) fn apply<'fs>(
     };
     let mut begin = Some(begin);
     let mut rebuilt: Option<(Side<'fs>, Image)> = None;
+    let mut noted: Option<Checksum> = None;
     let mut newer: Option<Header> = None;
     for &file in plan.files.iter().rev() {
         let damaged = |error| unreadable(file, error);
@@ -54,7 +60,9 @@ pub(super) fn apply<'fs>(
         check_header(file, &header, newer.as_ref())?;
         if let Some(begin) = begin.take() {
             let side = begin(header.commit.bytes(header.page_size))?;
-            rebuilt = Some((side, Image::new(header.page_size, header.commit)));
+            noted = header.database();
+            let image = Image::new(header.page_size, header.commit, noted.is_some());
+            rebuilt = Some((side, image));
         }
         if let Some((side, image)) = &mut rebuilt {
             while let Some(page) = decoder.next_page().map_err(damaged)? {
@@ -73,10 +81,15 @@ pub(super) fn apply<'fs>(
             oldest: oldest.txids,
         });
     }
-    match image.missing() {
-        Some(page) => Err(RestoreError::MissingPage { page }),
-        None => Ok(side),
+    if let Some(page) = image.missing() {
+        return Err(RestoreError::MissingPage { page });
     }
+    if image.checksum() != noted {
+        return Err(RestoreError::OtherDatabase {
+            file: plan.files.last().expect("read just now").name,
+        });
+    }
+    Ok(side)
 }
 
 /// A header must say what the name says, and continue into the file after it: plans are made from names alone.

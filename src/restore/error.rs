@@ -82,6 +82,11 @@ pub enum RestoreError {
         /// The first such page.
         page: PageNumber,
     },
+    /// What the files give is not the database that the newest of them was written from.
+    OtherDatabase {
+        /// The newest.
+        file: FileName,
+    },
     /// SQLite finds the rebuilt database broken.
     Integrity {
         /// In its words.
@@ -198,6 +203,14 @@ impl fmt::Display for RestoreError {
                     "no file holds page {page} of the database; nothing was restored"
                 )
             }
+            RestoreError::OtherDatabase { file } => write!(
+                f,
+                "the database that the files up to {file} give is not the one that this file says it was written \
+                 from: each file is whole, but one before it is of another history, or was replaced; nothing was \
+                 restored. Try a state before or after it (-txid, -timestamp), which may rest on other files; \
+                 `walbrook ltx` lists them. If the original database still exists, its next snapshot makes the \
+                 newest state whole again"
+            ),
             RestoreError::Integrity { finding } => write!(
                 f,
                 "integrity check of the restored database: {finding}; nothing was restored"

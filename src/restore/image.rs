@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::ltx::Checksum;
 use crate::sys::fs::OpenFile;
 use crate::units::{PageCount, PageNumber, PageSize};
 
@@ -17,17 +18,20 @@ pub(super) struct Image {
     /// Content of the pages from `run_start` on, not yet written.
     run: Vec<u8>,
     run_start: u64,
+    /// That of the pages there are, if it is wanted.
+    checksum: Option<Checksum>,
 }
 
 impl Image {
-    /// A database of `commit` pages, none of them there yet.
-    pub(super) fn new(page_size: PageSize, commit: PageCount) -> Image {
+    /// A database of `commit` pages, none of them there yet. Its checksum is computed if it `is_checked`.
+    pub(super) fn new(page_size: PageSize, commit: PageCount, is_checked: bool) -> Image {
         let mut image = Image {
             page_size,
             commit,
             have: vec![0; (commit.0 as usize).div_ceil(64)],
             run: Vec::new(),
             run_start: 0,
+            checksum: is_checked.then_some(Checksum::EMPTY_DATABASE),
         };
         // The lock page has no content but zeros, which is what the file has there.
         if commit.holds(page_size.lock_page()) {
@@ -44,8 +48,14 @@ impl Image {
         data: &[u8],
     ) -> io::Result<()> {
         assert_eq!(data.len() as u64, u64::from(self.page_size.bytes()));
+        if !self.commit.holds(page) || !self.take(page) {
+            return Ok(());
+        }
+        if let Some(checksum) = &mut self.checksum {
+            *checksum = checksum.toggle(Checksum::of_page(page, data));
+        }
         // A page of zeros is there already, as a hole: no space, no wear.
-        if !self.commit.holds(page) || !self.take(page) || data.iter().all(|&byte| byte == 0) {
+        if data.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
         let offset = page.offset(self.page_size);
@@ -65,6 +75,11 @@ impl Image {
             self.run.clear();
         }
         Ok(())
+    }
+
+    /// LTX's checksum of the database, once no page is missing, if it was to be computed.
+    pub(super) fn checksum(&self) -> Option<Checksum> {
+        self.checksum
     }
 
     /// The first page that no file gave.
@@ -93,7 +108,7 @@ mod tests {
     fn the_first_missing_page_is_found() {
         let size = PageSize::new(65536).unwrap();
         for count in [1, 63, 64, 65, 128, 200] {
-            let mut image = Image::new(size, PageCount(count));
+            let mut image = Image::new(size, PageCount(count), false);
             for number in 1..=count {
                 assert_eq!(image.missing(), PageNumber::new(number));
                 assert!(image.take(PageNumber::new(number).unwrap()));
@@ -107,7 +122,7 @@ mod tests {
     fn the_lock_page_is_never_missing() {
         let size = PageSize::new(65536).unwrap();
         let lock = size.lock_page().value();
-        let mut image = Image::new(size, PageCount(lock + 1));
+        let mut image = Image::new(size, PageCount(lock + 1), false);
         for number in (1..=lock + 1).filter(|&number| number != lock) {
             assert!(image.missing().is_some());
             image.take(PageNumber::new(number).unwrap());

@@ -20,17 +20,17 @@ use crate::support::server::{Fate, Server};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A database whose replica stands at TXID 2.
-struct Bench {
-    app: Session,
-    follower: Follower,
-    destination: Destination,
-    server: Server,
-    clock: ManualClock,
-    _rig: Rig,
+pub(super) struct Bench {
+    pub(super) app: Session,
+    pub(super) follower: Option<Follower>,
+    pub(super) destination: Destination,
+    pub(super) server: Server,
+    pub(super) clock: ManualClock,
+    pub(super) rig: Rig,
 }
 
 impl Bench {
-    fn new(conditional: bool) -> Bench {
+    pub(super) fn new(conditional: bool) -> Bench {
         let rig = Rig::new();
         let mut app = Session::create(&rig.db());
         app.insert("t", 20);
@@ -41,20 +41,20 @@ impl Bench {
         let (follower, _) = Follower::start(files, None, &mut PageSet::default()).unwrap();
         let mut bench = Bench {
             app,
-            follower,
+            follower: Some(follower),
             destination: Destination::new("server".to_string(), Err("new".to_string())),
             server: Server::new(conditional),
             clock: ManualClock::new(Timestamp::from_millis(1_795_392_000_000)),
-            _rig: rig,
+            rig,
         };
         bench.settle();
         assert_eq!(bench.sync(Fate::Answered), "confirmed 2");
         bench
     }
 
-    fn settle(&mut self) -> Settled {
+    pub(super) fn settle(&mut self) -> Settled {
         let remembered = self.destination.unsettled().unwrap();
-        let view = self.follower.view();
+        let view = self.follower.as_ref().unwrap().view();
         let shape = Shape {
             page_size: view.page_size(),
             pages: view.pages(),
@@ -63,17 +63,18 @@ impl Bench {
         self.destination.settled(footing, self.clock.instant())
     }
 
-    fn next(&mut self) -> Upload {
+    pub(super) fn next(&mut self) -> Upload {
         self.clock.advance(Duration::from_millis(2));
         self.server.pass_to(self.clock.instant());
-        self.follower.advance(&mut self.destination).unwrap();
-        let view = Arc::clone(self.follower.view());
+        let follower = self.follower.as_mut().unwrap();
+        follower.advance(&mut self.destination).unwrap();
+        let view = Arc::clone(follower.view());
         let now = self.clock.now();
         let next = self.destination.next_upload(&view, now, &self.server);
         next.expect("there is work")
     }
 
-    fn send(&mut self, upload: Upload, fate: Fate) -> String {
+    pub(super) fn send(&mut self, upload: Upload, fate: Fate) -> String {
         self.server.lock().fates = VecDeque::from([fate]);
         let result = upload.run(&self.server);
         drop(upload);
@@ -92,7 +93,7 @@ impl Bench {
         }
     }
 
-    fn sync(&mut self, fate: Fate) -> String {
+    pub(super) fn sync(&mut self, fate: Fate) -> String {
         let upload = self.next();
         self.send(upload, fate)
     }

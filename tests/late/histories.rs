@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use walbrook::database::{DestinationState, PageSet};
-use walbrook::replica::{Destination, Finished, Settled, Shape, Upload, settle};
+use walbrook::database::{DestinationState, PageSet, SumsAt};
+use walbrook::replica::{Destination, Finished, Read, Settled, Shape, Upload, settle};
 use walbrook::restore::{self, Target};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
 use walbrook::storage::{FileName, Storage};
@@ -28,6 +28,8 @@ struct Disk {
     state: Option<(WalPosition, DestinationState)>,
     /// An upload of everything was begun, and no state could be written.
     under_way: bool,
+    /// The file of sums. It may be older than the state, or newer.
+    sums: Option<SumsAt>,
 }
 
 struct History<'a> {
@@ -47,6 +49,7 @@ struct History<'a> {
     adopted: usize,
     contested: usize,
     restored: usize,
+    compared: usize,
     log: Vec<String>,
 }
 
@@ -76,6 +79,7 @@ impl History<'_> {
             adopted: 0,
             contested: 0,
             restored: 0,
+            compared: 0,
             log: vec![format!("conditional: {conditional}")],
         };
         history.pass(Duration::from_millis(1));
@@ -104,6 +108,10 @@ impl History<'_> {
         let remembered = self.disk.state.clone().map(|(_, state)| state);
         let under_way =
             self.disk.under_way || remembered.as_ref().is_some_and(|state| state.under_way);
+        let gap = resume != Resume::Continued;
+        let sums = self.disk.sums.clone();
+        let sums = sums.and_then(|sums| sums.at_start(remembered.as_ref(), gap));
+        let under_way = under_way || (remembered.is_none() && sums.is_some());
         let known = match (remembered, resume) {
             (Some(mut state), Resume::Continued) => {
                 state.dirty.union(&news);
@@ -112,7 +120,7 @@ impl History<'_> {
             (_, resume) => Err(format!("{resume:?}")),
         };
         self.log.push(format!("start: {:?}", known.as_ref().err()));
-        self.destination = Destination::new("server".to_string(), known);
+        self.destination = Destination::new("server".to_string(), known).with_sums(sums);
         if under_way {
             let destination = std::mem::replace(
                 &mut self.destination,
@@ -136,6 +144,9 @@ impl History<'_> {
         }
         if !kill {
             self.advance();
+            if self.chance.once_in(2) {
+                self.keep_sums();
+            }
             self.save(false);
         }
         self.follower = None;
@@ -144,7 +155,33 @@ impl History<'_> {
         if self.chance.once_in(3) {
             self.commit();
         }
+        if self.chance.once_in(3) {
+            self.say("  the WAL was started over");
+            self.app.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+            self.commit();
+        }
         self.start();
+    }
+
+    /// As `daemon::database::read`.
+    fn read(&mut self) {
+        let chunk = 512 << self.chance.below(6);
+        let view = Arc::clone(self.follower.as_ref().unwrap().view());
+        let read = self.destination.read_on(&view, chunk).unwrap();
+        if let Read::Compared { differing } = read {
+            self.say(format!("  compared: {differing} differ"));
+            self.compared += 1;
+        }
+    }
+
+    /// As `daemon::database::remember` keeps sums.
+    fn keep_sums(&mut self) {
+        if let Some(sums) = self.destination.sums_to_keep() {
+            let mut sums = sums.clone();
+            sums.are_on_disk();
+            self.disk.sums = Some(sums);
+            self.destination.sums_are_kept();
+        }
     }
 
     fn advance(&mut self) {
@@ -176,10 +213,8 @@ impl History<'_> {
         if let Some((position, mut state)) = self.state() {
             state.under_way |= running;
             self.begun = state.under_way;
-            self.disk = Disk {
-                state: Some((position, state)),
-                under_way: false,
-            };
+            self.disk.state = Some((position, state));
+            self.disk.under_way = false;
         }
     }
 
@@ -203,11 +238,18 @@ impl History<'_> {
                 return;
             }
         }
+        while self.destination.wants_reading() && !self.chance.once_in(9) {
+            self.read();
+            if self.chance.once_in(9) {
+                self.commit();
+                self.advance();
+            }
+        }
         if !self.destination.has_work() {
             return;
         }
         if self.server.late_writes_replace() && !self.begun {
-            self.disk = Disk::default();
+            self.disk.state = None;
             self.disk.under_way = true;
             self.save(true);
             self.begun = true;
@@ -279,7 +321,12 @@ impl History<'_> {
                 let time = self.chance.time(Duration::from_secs(2000));
                 self.pass(time);
             }
-            36 => self.save(true),
+            36 => {
+                self.save(true);
+                if self.chance.once_in(2) {
+                    self.keep_sums();
+                }
+            }
             37 => {
                 let kill = self.chance.once_in(2);
                 self.restart(kill);
@@ -373,6 +420,9 @@ impl History<'_> {
         self.end_upload();
         loop {
             self.begin_upload();
+            if self.upload.is_none() && self.destination.is_behind() {
+                continue;
+            }
             let Some(upload) = self.upload.take() else {
                 break;
             };
@@ -400,6 +450,7 @@ impl History<'_> {
 fn no_late_upload_spoils_what_was_built_on_it() {
     let mut chance = Chance::of_environment("no_late_upload_spoils_what_was_built_on_it");
     let (mut carried, mut adopted, mut contested, mut restored) = (0, 0, 0, 0);
+    let mut compared = 0;
     for _ in 0..HISTORIES {
         let mut history = History::new(&mut chance);
         for step in 0..STEPS {
@@ -414,7 +465,10 @@ fn no_late_upload_spoils_what_was_built_on_it() {
         adopted += history.adopted;
         contested += history.contested;
         restored += history.restored;
+        compared += history.compared;
     }
-    eprintln!("{restored} restored; carried {carried}, adopted {adopted}, contested {contested}");
-    assert!(carried > 0 && adopted > 0 && restored > 1000);
+    eprintln!(
+        "{restored} restored; carried {carried}, adopted {adopted}, contested {contested}, compared {compared}"
+    );
+    assert!(carried > 0 && adopted > 0 && restored > 1000 && compared > 20);
 }

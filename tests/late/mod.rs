@@ -1,4 +1,5 @@
 //! Uploads whose answer never came, and what arrives of them later.
 
 mod cases;
+mod gaps;
 mod histories;

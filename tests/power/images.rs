@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use crate::support::crash::CrashFiles;
 use walbrook::database::{
-    DestinationState, Durability, Mark, PageSet, Remembered, State, StateFile,
+    DestinationState, Durability, Mark, PageSet, PageSums, Remembered, State, StateFile, SumsAt,
+    SumsFile,
 };
+use walbrook::ltx::Checksum;
 use walbrook::sqlite::{FrameNumber, Salts, WalChecksum, WalPosition};
 use walbrook::storage::file::FileStorage;
 use walbrook::storage::{Content, FileName, Storage};
-use walbrook::units::{Level, PageCount, PageNumber, Timestamp, Txid, TxidRange};
+use walbrook::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid, TxidRange};
 
 const META: &str = "/data/.app.db-litestream";
 
@@ -80,6 +82,38 @@ fn a_state_that_cannot_be_saved_leaves_the_old_one() {
 }
 
 #[test]
+fn sums_are_the_old_ones_or_the_new_ones_and_then_the_new_ones() {
+    let files = CrashFiles::holding([("/data/app.db", Vec::new())]);
+    let file = |files: &CrashFiles| {
+        let fs = Arc::new(files.clone());
+        SumsFile::new(fs, Path::new(META), "file:///replica")
+    };
+    let (old, new) = (sums(1, 3), sums(2, 900));
+    file(&files).save(7, &old).unwrap();
+    let files = CrashFiles::rebooted(&files.now());
+    file(&files).save(7, &new).unwrap();
+    for n in 0..=files.operations() {
+        for image in files.images(n) {
+            let found = file(&CrashFiles::rebooted(&image)).load(7);
+            let found = found.map(|found| found.at.txid);
+            match n == files.operations() {
+                true => assert_eq!(found, Some(new.at.txid)),
+                false => assert!([old.at.txid, new.at.txid].map(Some).contains(&found), "{n}"),
+            }
+        }
+    }
+    for at in 0.. {
+        let files = CrashFiles::rebooted(&files.now());
+        files.fail_at(at, io::ErrorKind::StorageFull);
+        if file(&files).save(7, &old).is_ok() {
+            assert!(at >= 3, "only {at} operations");
+            break;
+        }
+        assert!(file(&files).load(7).is_some(), "{at}");
+    }
+}
+
+#[test]
 fn a_later_file_of_a_replica_never_survives_without_the_earlier_ones() {
     let files = CrashFiles::holding([("/replica/other", Vec::new())]);
     let storage = FileStorage::new("/replica".into(), Arc::new(files.clone()));
@@ -144,6 +178,19 @@ fn file(files: &CrashFiles) -> StateFile {
     StateFile::new(Arc::new(files.clone()), Path::new(META))
 }
 
+/// Sums of so many pages at a TXID.
+fn sums(txid: u64, pages: u32) -> SumsAt {
+    let mut sums = PageSums::unknown(PageSize::new(4096).unwrap(), PageCount(pages));
+    for page in (1..=pages).filter_map(PageNumber::new) {
+        sums.set(page, Checksum::of_page(page, &txid.to_be_bytes()));
+    }
+    let at = Mark {
+        txid: Txid::new(txid).unwrap(),
+        time: Timestamp::from_millis(0),
+    };
+    SumsAt::new(at, sums)
+}
+
 /// A state at a TXID, with so many dirty runs.
 fn state(txid: u64, runs: u32) -> State {
     let mut dirty = PageSet::default();
@@ -162,6 +209,7 @@ fn state(txid: u64, runs: u32) -> State {
         destinations: vec![DestinationState {
             under_way: true,
             levels: Vec::new(),
+            sums: None,
             location: "file:///replica".to_string(),
             acked: Mark {
                 txid: Txid::new(txid).unwrap(),

@@ -3,6 +3,7 @@
 mod accidents;
 mod application;
 mod endings;
+mod gaps;
 mod kills;
 mod offline;
 mod power;

@@ -1,6 +1,8 @@
-//! Restores: of what Litestream wrote, of damaged replicas, over bad connections, with the power cut.
+//! Restores: of what Litestream wrote, of damaged replicas, of files that are whole and wrong, over bad connections, with
+//! the power cut.
 
 mod crash;
 mod damage;
+mod proof;
 mod rules;
 mod vectors;

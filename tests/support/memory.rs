@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::{Mutex, MutexGuard};
 
-use walbrook::ltx::{Encoder, Header};
+use walbrook::ltx::{Checksum, Encoder, Header};
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
 use walbrook::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid, TxidRange};
 
@@ -151,8 +151,19 @@ pub(crate) fn name(level: u8, min: u64, max: u64) -> FileName {
 
 /// An LTX file with pages of 512 bytes, all bytes of a page being the given one.
 pub(crate) fn ltx(txids: TxidRange, commit: u32, pages: &[(u32, u8)]) -> Vec<u8> {
+    tagged_ltx(txids, commit, pages, None)
+}
+
+/// The same, with a tag that says what the database is after it.
+pub(crate) fn tagged_ltx(
+    txids: TxidRange,
+    commit: u32,
+    pages: &[(u32, u8)],
+    database: Option<Checksum>,
+) -> Vec<u8> {
     let size = PageSize::new(512).unwrap();
     let header = Header::new(size, PageCount(commit), txids, Timestamp::from_millis(0));
+    let header = header.with_database(database);
     let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
     for (page, byte) in pages {
         encoder

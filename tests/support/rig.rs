@@ -375,12 +375,7 @@ impl Rig {
     /// Waits until ours has written down where it stands, which it does a moment after its first sync.
     #[track_caller]
     pub(crate) fn wait_remembered(&self) {
-        let written = |entry: std::io::Result<std::fs::DirEntry>| {
-            entry.is_ok_and(|entry| entry.path().extension().is_none_or(|kind| kind != "tmp"))
-        };
-        wait_until("remembered", || {
-            std::fs::read_dir(self.meta()).is_ok_and(|mut entries| entries.any(written))
-        });
+        wait_until("remembered", || self.meta().join("walbrook-state").exists());
     }
 
     /// Makes both programs forget what they remember.

@@ -1,12 +1,12 @@
-//! Whole databases: what a view shows, and what files make of each other.
+//! Whole databases: what a view shows, what files make of each other, and what they say of it.
 
 use std::collections::BTreeMap;
 
 use walbrook::database::PageSet;
-use walbrook::ltx::Decoder;
+use walbrook::ltx::{Checksum, Decoder};
 use walbrook::sqlite::View;
 use walbrook::storage::FileName;
-use walbrook::units::Timestamp;
+use walbrook::units::{PageNumber, PageSize, Timestamp};
 
 /// The database in `view`.
 pub(crate) fn image(view: &View) -> Vec<u8> {
@@ -21,13 +21,23 @@ pub(crate) fn image(view: &View) -> Vec<u8> {
     image
 }
 
-/// The files of `chain`, one over the other.
+/// LTX's checksum of the database `image`.
+pub(crate) fn checksum(image: &[u8], page_size: PageSize) -> Checksum {
+    let pages = image.chunks(page_size.bytes() as usize);
+    let numbered = (1..).map_while(PageNumber::new).zip(pages);
+    let sums = numbered.filter(|(page, _)| *page != page_size.lock_page());
+    sums.map(|(page, content)| Checksum::of_page(page, content))
+        .fold(Checksum::EMPTY_DATABASE, Checksum::toggle)
+}
+
+/// The files of `chain`, one over the other, which is what the last of them says it is, if it says anything.
 pub(crate) fn apply(
     files: &BTreeMap<FileName, (Timestamp, Vec<u8>)>,
     chain: &[FileName],
 ) -> Vec<u8> {
     let mut pages = BTreeMap::new();
     let mut end = 0;
+    let mut last = None;
     for name in chain {
         let mut decoder = Decoder::open(&files[name].1[..]).unwrap();
         let page_size = decoder.header().page_size.bytes() as usize;
@@ -36,11 +46,15 @@ pub(crate) fn apply(
             let offset = (page.number().value() as usize - 1) * page_size;
             pages.insert(offset, page.data().to_vec());
         }
+        last = Some(*decoder.header());
         decoder.finish().unwrap();
     }
     let mut image = vec![0; end];
     for (offset, content) in pages.range(..end) {
         image[*offset..*offset + content.len()].copy_from_slice(content);
+    }
+    if let Some((header, tag)) = last.and_then(|last| Some((last, last.database()?))) {
+        assert_eq!(checksum(&image, header.page_size), tag, "{chain:?}");
     }
     image
 }

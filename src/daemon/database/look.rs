@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::outlet::Outlet;
 use super::{CONTENTION_POLL, DatabaseThread, Found, SAFETY_POLL};
-use crate::database::{DestinationState, PageSet, Remembered, State};
+use crate::database::{DestinationState, PageSet, Remembered};
 use crate::sqlite::{DatabaseFiles, Follower, OpenOptions, Resume, SqliteError};
 
 /// The longest pause between attempts to open a database.
@@ -85,11 +85,13 @@ impl DatabaseThread {
             true => Remembered::Nothing,
         };
         let locations = self.outlets.locations();
-        let under_way: Vec<bool> = locations
+        let is_told = !matches!(remembered, Remembered::Nothing);
+        let under_way: Vec<Option<bool>> = locations
             .iter()
-            .map(|location| remembered.is_under_way(location))
+            .map(|location| is_told.then(|| remembered.is_under_way(location)))
             .collect();
         let remembered = remembered.of(files.inode(), &locations);
+        let inode = files.inode();
         let position = remembered.as_ref().map(|state| state.position);
         let mut news = PageSet::default();
         let (follower, resume) = Follower::start(files, position, &mut news)?;
@@ -99,9 +101,13 @@ impl DatabaseThread {
                 let reason = "the database was opened anew".to_string();
                 outlet.destination.reopened(reason, now);
             } else {
-                let known = known(remembered.as_ref(), resume, &news, outlet);
-                outlet.opened(known, under_way);
+                let state = remembered.as_ref();
+                let state =
+                    state.and_then(|state| state.destination(outlet.destination.location()));
+                let known = known(state, resume, &news);
+                outlet.opened(inode, state, known, under_way);
             }
+            outlet.begin_reading();
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -179,7 +185,7 @@ impl DatabaseThread {
             return;
         };
         let files = Arc::clone(follower.files());
-        // No view is held from here until `start`. What happens meanwhile does not matter: every page is sent.
+        // No view is held from here until `start`. What happens meanwhile does not matter: every page is looked at.
         drop(follower);
         let mut news = PageSet::default();
         match Follower::start(files, None, &mut news) {
@@ -190,7 +196,7 @@ impl DatabaseThread {
         }
     }
 
-    /// Has every page sent to every destination.
+    /// Has every page compared for every destination, or sent.
     fn lost_track(&mut self, reason: &str, now: Instant) {
         for outlet in &mut *self.outlets {
             outlet.destination.lost_track(reason.to_string(), now);
@@ -200,15 +206,13 @@ impl DatabaseThread {
 
 /// What an earlier run left of a destination, with what has changed since; else why that is not known.
 fn known(
-    remembered: Option<&State>,
+    state: Option<&DestinationState>,
     resume: Resume,
     news: &PageSet,
-    outlet: &Outlet,
 ) -> Result<DestinationState, String> {
     if let Resume::Gap(reason) = resume {
         return Err(reason.to_string());
     }
-    let state = remembered.and_then(|state| state.destination(outlet.destination.location()));
     let mut state = state.ok_or("nothing is remembered")?.clone();
     state.dirty.union(news);
     Ok(state)

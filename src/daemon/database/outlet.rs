@@ -4,6 +4,7 @@
 //! Destinations know nothing of each other. All are told of every change, and each sends from the newest view when its
 //! own time has come; so one that cannot be reached keeps a longer and longer list of pages, and nobody waits for it.
 
+mod read;
 mod send;
 mod tend;
 
@@ -19,7 +20,7 @@ use crate::daemon::Event;
 use crate::daemon::complaint::Complaint;
 use crate::daemon::outage::Outage;
 use crate::daemon::uploads::{Action, Answer, Task, Uploads};
-use crate::database::DestinationState;
+use crate::database::{DestinationState, SumsFile};
 use crate::replica::{Destination, Shape};
 use crate::sqlite::Changes;
 use crate::storage::Storage;
@@ -57,14 +58,33 @@ pub(super) struct Outlet {
     validation_at: Option<Instant>,
     pub(super) outage: Outage,
     deletion: Complaint,
+    sums_file: SumsFile,
+    sums_trouble: Complaint,
+    /// The sums are not put on disk again before this, unless the run ends.
+    sums_at: Instant,
+    /// When the database is read on, if there is anything to read.
+    read_at: Instant,
+    /// When it is said how far it was read.
+    report_at: Instant,
 }
 
 impl Outlet {
-    /// Notes that the database is open for the first time. `known` is what an earlier run left of this destination, if
-    /// the WAL still runs through its place; that run may have left an upload `under_way`.
-    pub(super) fn opened(&mut self, known: Result<DestinationState, String>, under_way: bool) {
-        let destination = Destination::new(self.storage.location(), known);
-        let destination = destination.with_upkeep(upkeep(&self.keeping));
+    /// Notes that the database, the file `inode`, is open for the first time. An earlier run has left `state`, which is
+    /// `known` to go on from if the WAL still runs through its place; that run may have left an upload under way, as
+    /// far as that is told at all.
+    pub(super) fn opened(
+        &mut self,
+        inode: u64,
+        state: Option<&DestinationState>,
+        known: Result<DestinationState, String>,
+        under_way: Option<bool>,
+    ) {
+        let sums = self.sums_at_start(inode, state, known.is_err());
+        // Sums survive a power cut where the state may not, and with it the word of what was under way.
+        let under_way = under_way.unwrap_or(sums.is_some());
+        let destination = Destination::new(self.storage.location(), known)
+            .with_sums(sums)
+            .with_upkeep(upkeep(&self.keeping));
         self.destination = match under_way {
             true => destination.in_doubt(self.now()),
             false => destination,
@@ -76,6 +96,7 @@ impl Outlet {
         self.stop = Some(stop);
         self.destination.stop_tending(now);
         self.sync_at = now;
+        self.read_at = now;
     }
 
     /// Whether it is no use to wait for the last changes to arrive.
@@ -105,7 +126,8 @@ impl Outlet {
         let waits_for_sync = self.destination.has_work()
             || (self.destination.unsettled().is_some() && self.asked.is_none());
         let sync = (waits_for_sync && followed && !self.tending).then(|| self.sync_at());
-        sync.into_iter().chain(self.tend_at()).min()
+        let read = self.read_at().filter(|_| followed);
+        [sync, read, self.tend_at()].into_iter().flatten().min()
     }
 
     /// Takes what the storage has answered, for a database that looks like this now, if it is open.
@@ -142,6 +164,8 @@ impl Outlets {
         let database = setup.config.path.display();
         let outlet = |(index, (replica, storage)): (usize, (&ReplicaConfig, &Arc<dyn Storage>))| {
             let location = storage.location();
+            let meta = &setup.config.meta_path;
+            let now = setup.clock.instant();
             Outlet {
                 id: OutletId(index),
                 name: match &setup.config.replicas[..] {
@@ -160,10 +184,15 @@ impl Outlets {
                 tending: false,
                 begun: false,
                 saved: None,
-                sync_at: setup.clock.instant(),
+                sync_at: now,
                 validation_at: None,
                 outage: Outage::default(),
                 deletion: Complaint::default(),
+                sums_file: SumsFile::new(Arc::clone(&setup.fs), meta, &storage.location()),
+                sums_trouble: Complaint::default(),
+                sums_at: now,
+                read_at: now,
+                report_at: now,
             }
         };
         let replicas = setup.config.replicas.iter().zip(&setup.storages);

@@ -21,6 +21,13 @@ impl DatabaseThread {
         let Some(follower) = &self.follower else {
             return;
         };
+        let inode = follower.files().inode();
+        for outlet in &mut *self.outlets {
+            if outlet.keep_sums(inode, now, durability) {
+                // What is remembered refers to the sums that were there before.
+                outlet.saved = None;
+            }
+        }
         let salts = follower.position().salts;
         let current = self.saved_in == Some(salts) && self.outlets.iter().all(is_saved);
         if durability == Durability::Process && (current || now < self.timers.state_at) {

@@ -152,16 +152,19 @@ impl Destination {
         else {
             return false;
         };
-        standing.acked = Some(Mark {
+        let acked = Mark {
             txid: last.txids.max(),
             time: created,
-        });
+        };
+        let before = standing.acked.replace(acked);
         standing.newest = Some(created);
         standing.foreign = false;
+        self.take_sums(before, acked, flight);
         let in_doubt = self.doubt.take().is_some_and(|doubt| now < doubt.until);
         let carried = in_doubt && late_writes_replace;
         if carried {
             self.carry(flight);
+            self.doubt_sums(flight);
         }
         if last.txids.max() == Txid::FIRST {
             // A base without its first sync, which any page will do for.
@@ -221,6 +224,9 @@ impl Destination {
             }
             standing.newest = standing.newest.max(Some(created));
             standing.foreign = false;
+            if let Some(acked) = standing.acked {
+                self.adopt_sums(acked, flight);
+            }
         }
         match self.acked() {
             Some(acked) => Finished::Adopted { acked },
@@ -252,6 +258,7 @@ impl Destination {
         self.doubt = Some(Doubt {
             until: now + REQUEST_LIFE,
             asked: self.doubt.is_some_and(|doubt| doubt.asked),
+            blind: self.is_blind(),
         });
     }
 }
