@@ -83,3 +83,12 @@ fn rclone() {
 fn rclone_tls() {
     conforming(Kind::Rclone, Tls::On, Style::Path);
 }
+
+#[test]
+fn garage_if_asked_for() {
+    for style in [Style::Path, Style::VirtualHost] {
+        if let Some(kind) = Kind::garage_if_asked_for() {
+            conforming(kind, Tls::Off, style);
+        }
+    }
+}

@@ -111,11 +111,7 @@ fn whether_a_server_heeds_conditions_is_found_out() {
         let replaced = content == b"first";
         assert!(replaced || content == b"second");
         assert_eq!(storage.late_writes_replace(), replaced, "{kind:?}");
-        assert_eq!(
-            kind == Kind::SeaweedFs || kind == Kind::Garage,
-            !replaced,
-            "{kind:?}"
-        );
+        assert_eq!(kind == Kind::SeaweedFs, !replaced, "{kind:?}");
         let keys = bench.keys();
         assert!(keys.len() == 1, "what was asked with is removed: {keys:?}");
     }

@@ -192,7 +192,9 @@ pub(super) fn advice(status: u16, code: &str, bucket: &str, region: Option<&str>
             "; what is stored already is safe, make room there to go on".to_owned()
         }
         (401 | 403, _) => format!(
-            "; the key needs the rights to list, read, write and delete in the bucket {bucket}; nothing was changed"
+            // Garage says no more of a wrong key either.
+            "; is this access-key-id one of this server, and the secret-access-key the one that belongs to it? The key \
+             needs the rights to list, read, write and delete in the bucket {bucket}; nothing was changed"
         ),
         (411 | 501 | 405, _) => "; this server cannot do that: is it an S3 service?".to_owned(),
         _ => String::new(),
