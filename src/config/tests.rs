@@ -1,6 +1,7 @@
 //! Whole configurations: what they mean, and how they are found.
 
 mod directories;
+mod long;
 mod mistakes;
 mod on_s3;
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
 
 use super::Event;
 
@@ -39,6 +40,8 @@ pub(super) struct Watcher {
     waiting: Mutex<HashMap<i32, Waiting>>,
     /// The thread has given up.
     broken: AtomicBool,
+    /// It was said that watches have run out.
+    short: AtomicBool,
 }
 
 /// Who waits for what.
@@ -68,6 +71,7 @@ impl Watcher {
             inotify: inotify::init(CreateFlags::CLOEXEC)?,
             waiting: Mutex::default(),
             broken: AtomicBool::new(false),
+            short: AtomicBool::new(false),
         });
         let watching = Arc::clone(&watcher);
         super::spawn("watch", move || watching.run())?;
@@ -95,9 +99,19 @@ impl Watcher {
         }
         // Locked first: an event may come before the call returns.
         let mut waiting = self.waiting();
-        let watch = inotify::add_watch(&self.inotify, path, flags)?;
+        let watch = inotify::add_watch(&self.inotify, path, flags)
+            .inspect_err(|error| self.tell_if_short(*error))?;
         waiting.insert(watch, who);
         Ok(())
+    }
+
+    fn tell_if_short(&self, error: Errno) {
+        if error == Errno::NOSPC && !self.short.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "this user may watch no more files, so changes to the others are found by polling, which takes more of \
+                 the processor; raise fs.inotify.max_user_watches with sysctl (each database needs two)"
+            );
+        }
     }
 
     fn run(&self) {
@@ -108,7 +122,7 @@ impl Watcher {
                 Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => self.wake_all(),
                 Ok(event) if event.file_name().is_some_and(is_beside_a_database) => {}
                 Ok(event) => self.tell(event.wd(), event.events()),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     log::error!(
                         "cannot watch files any more: {error}; changes are found by polling"

@@ -1,6 +1,7 @@
 //! Databases that come, go and come back while running.
 
 use std::fs;
+use std::process::Command;
 
 use super::{Fleet, written_back};
 use crate::support::application::Session;
@@ -233,4 +234,56 @@ fn what_was_committed_before_a_database_is_deleted_is_sent() {
         .arg(&restored);
     output_of(restore.arg(fleet.db("a.db"))).unwrap();
     assert_eq!(sum_of(&restored), source);
+}
+
+/// Bound to its place, as a disk is mounted: no event tells of that.
+#[test]
+fn a_disk_may_be_mounted_and_taken_away() {
+    let fleet = watching();
+    let disk = fleet.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |arguments: &[&str]| {
+        output_of(
+            Command::new("mount")
+                .args(arguments)
+                .args([&disk, &fleet.db("")]),
+        )
+        .unwrap();
+    };
+    let unmount = || output_of(Command::new("umount").arg("-l").arg(fleet.db(""))).unwrap();
+    mount(&["--bind"]);
+    fleet.create("a.db");
+    let process = fleet.start();
+    fleet.wait_in_sync(&["a.db"]);
+    let newest = output_of(fleet.command("ltx").arg(fleet.db("a.db"))).unwrap();
+    unmount();
+    process.wait_for(REMOVED);
+    let kept = output_of(fleet.command("ltx").arg(fleet.db("a.db"))).unwrap();
+    assert_eq!(kept, newest, "nothing on the replica was touched");
+    mount(&["--bind"]);
+    wait_until("taken up again", || fleet.said(ADDED) == 1);
+    fleet.insert("a.db");
+    fleet.wait_in_sync(&["a.db"]);
+    process.stop().well();
+    fleet.assert_in_sync(&["a.db"]);
+    unmount();
+}
+
+#[test]
+fn without_watches_enough_databases_are_polled() {
+    let fleet = watching();
+    fleet.create("a.db");
+    let mut command = Command::new("unshare");
+    let few = "echo 1 > /proc/sys/user/max_inotify_watches; exec \"$@\"";
+    command.args(["--user", "--map-root-user", "sh", "-c", few, "sh"]);
+    command.arg(Program::Walbrook.command().get_program());
+    command.args(["replicate", "-config"]).arg(fleet.config());
+    let process = Process::start(&mut command, &fleet.log());
+    fleet.wait_in_sync(&["a.db"]);
+    process.wait_for("raise fs.inotify.max_user_watches");
+    fleet.insert("a.db");
+    fleet.create("sub/b.db");
+    fleet.wait_in_sync(&["a.db", "sub/b.db"]);
+    process.stop().well();
+    assert_eq!(fleet.said("max_user_watches"), 1);
 }
