@@ -1,9 +1,10 @@
 //! Which databases this process has open, and the one way to look into a file that may be one of them.
 //!
 //! Closing any descriptor of an open database drops all locks that this process has on it. So before a file is opened,
-//! only to see what it is, it is made sure that it is none of those, nor becomes one meanwhile.
+//! only to see what it is, it is made sure that it is none of those, nor becomes one meanwhile. The table is never
+//! locked for longer than a look into it: a file system that hangs holds up nobody else.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,8 +18,15 @@ use super::header::FileHeader;
 use crate::sys::fs::FileIdentity;
 use crate::sys::limits;
 
-/// The inodes of all databases this process has open.
-static OPEN: Mutex<Option<HashSet<FileIdentity>>> = Mutex::new(None);
+/// The inodes of all databases this process has open, and of files it looks into.
+static KNOWN: Mutex<Option<HashMap<FileIdentity, Use>>> = Mutex::new(None);
+
+/// What an inode is open for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Use {
+    Database,
+    Probe,
+}
 
 /// Descriptors of an open database: three of ours, SQLite's for the wal-index, and two for each of its connections, of
 /// which there are three when it has been written to.
@@ -28,32 +36,55 @@ const DESCRIPTORS_EACH: usize = 3 + 1 + 2 * 3;
 const DESCRIPTORS_BESIDES: usize = 60;
 
 /// The right to open the files of one database; there is one for each inode.
-pub(super) struct Registration(FileIdentity);
+pub(super) struct Registration(#[expect(dead_code, reason = "dropping it is what it is for")] Hold);
 
 impl Registration {
     pub(super) fn new(identity: FileIdentity, path: &Path) -> Result<Registration, SqliteError> {
-        let mut open = open();
-        let open = open.get_or_insert_default();
-        if open.contains(&identity) {
-            return Err(SqliteError::AlreadyOpen(path.to_path_buf()));
+        let path = || path.to_path_buf();
+        let mut known = known();
+        let known = known.get_or_insert_default();
+        match known.get(&identity) {
+            Some(Use::Database) => return Err(SqliteError::AlreadyOpen(path())),
+            Some(Use::Probe) => return Err(SqliteError::Later(path())),
+            None => {}
         }
-        let wanted = DESCRIPTORS_BESIDES + DESCRIPTORS_EACH * (open.len() + 1);
+        let open = known
+            .values()
+            .filter(|what| **what == Use::Database)
+            .count();
+        let wanted = DESCRIPTORS_BESIDES + DESCRIPTORS_EACH * (open + 1);
         let limit = limits::descriptors(wanted);
         if limit < wanted {
             return Err(SqliteError::NoDescriptors {
-                path: path.to_path_buf(),
-                open: open.len(),
+                path: path(),
+                open,
                 limit,
             });
         }
-        open.insert(identity);
-        Ok(Registration(identity))
+        known.insert(identity, Use::Database);
+        Ok(Registration(Hold(identity)))
     }
 }
 
-impl Drop for Registration {
+/// An entry of the table.
+struct Hold(FileIdentity);
+
+impl Hold {
+    /// For looking into a file; none for one that is open.
+    fn for_probe(identity: FileIdentity) -> Option<Hold> {
+        let mut known = known();
+        let known = known.get_or_insert_default();
+        let free = !known.contains_key(&identity);
+        free.then(|| {
+            known.insert(identity, Use::Probe);
+            Hold(identity)
+        })
+    }
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        open().get_or_insert_default().remove(&self.0);
+        known().get_or_insert_default().remove(&self.0);
     }
 }
 
@@ -75,22 +106,22 @@ pub enum Probe {
 /// # Errors
 /// When the system refuses.
 pub fn probe(path: &Path) -> io::Result<Probe> {
-    // Kept until the file is closed again, so that nobody can open it as a database in between.
-    let mut open = open();
-    let open = open.get_or_insert_default();
-    if open.contains(&FileIdentity::of(&fs::symlink_metadata(path)?)) {
+    let identity = FileIdentity::of(&fs::symlink_metadata(path)?);
+    let Some(_hold) = Hold::for_probe(identity) else {
         return Ok(Probe::Open);
-    }
+    };
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;
-    if open.contains(&FileIdentity::of(&file.metadata()?)) {
-        // It has been given this name just now. It must not be closed.
+    if FileIdentity::of(&file.metadata()?) != identity {
+        // Another one has been given this name just now. It may be open, and then must not be closed; the next look
+        // finds it.
         std::mem::forget(file);
-        return Ok(Probe::Open);
+        return Ok(Probe::Foreign);
     }
+    // The file is closed before the hold on it ends.
     Ok(match FileHeader::read(&file)? {
         FileHeader::Empty => Probe::Empty,
         FileHeader::Foreign => Probe::Foreign,
@@ -98,8 +129,8 @@ pub fn probe(path: &Path) -> io::Result<Probe> {
     })
 }
 
-fn open() -> MutexGuard<'static, Option<HashSet<FileIdentity>>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+fn known() -> MutexGuard<'static, Option<HashMap<FileIdentity, Use>>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -124,6 +155,10 @@ mod tests {
         let registration = Registration::new(identity, &path).unwrap();
         assert_eq!(probe(&path).unwrap(), Probe::Open);
         drop(registration);
+        let hold = Hold::for_probe(identity).unwrap();
+        let meanwhile = Registration::new(identity, &path).err().unwrap();
+        assert!(meanwhile.is_passing(), "{meanwhile}");
+        drop(hold);
         assert_eq!(probe(&path).unwrap(), Probe::Database);
         fs::remove_file(&path).unwrap();
         assert!(probe(&path).is_err());

@@ -1,8 +1,12 @@
 //! The same configuration run by Litestream and by us in turn.
 
-use super::Fleet;
-use crate::support::process::eventually;
-use crate::support::rig::Program;
+use std::path::Path;
+
+use super::{Fleet, written_back};
+use crate::support::place::Place;
+use crate::support::process::{eventually, output_of};
+use crate::support::rig::{Program, sum_of};
+use crate::support::s3::{Kind, S3Server, Tls};
 
 const NAMES: [&str; 3] = ["a.db", "b c.db", "sub/100%.db"];
 
@@ -46,4 +50,52 @@ fn with_what_is_remembered_below_a_meta_path() {
 #[test]
 fn with_what_is_remembered_below_a_meta_dir() {
     in_turn(", meta-dir: MEMORY");
+}
+
+/// Each database of a directory has the same place on S3 for both programs, however that of the directory is written.
+#[test]
+fn databases_lie_at_the_same_place_on_s3() {
+    for as_url in [true, false] {
+        let place = Place::on(&S3Server::shared(Kind::SeaweedFs, Tls::Off));
+        let fleet = Fleet::new("recursive: true");
+        for name in NAMES {
+            fleet.create(name);
+        }
+        let replica = match as_url {
+            true => format!("url: \"{}\"", place.url()),
+            false => place.settings(),
+        };
+        let config = fleet.path("config.yml");
+        let data = fleet.path("data");
+        let text = format!(
+            "dbs: [{{dir: {}, pattern: '*.db', recursive: true, replica: {{{replica}}}}}]",
+            data.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let run = |program: Program, command: &str, arguments: &[&Path]| {
+            let mut run = program.command();
+            run.args([command, "-config"]).arg(&config).args(arguments);
+            output_of(run.envs(place.environment()))
+        };
+        for (program, other) in [
+            (Program::Litestream17, Program::Walbrook),
+            (Program::Walbrook, Program::Walbrook),
+        ] {
+            for name in NAMES {
+                fleet.insert(name);
+            }
+            run(program, "replicate", &[Path::new("-once")]).unwrap();
+            for name in NAMES {
+                let (database, output) = (fleet.db(name), fleet.path("restored.db"));
+                let restored = run(other, "restore", &[Path::new("-o"), &output, &database]);
+                assert!(
+                    restored.is_ok(),
+                    "{as_url}, {program:?}, {name}: {restored:?}"
+                );
+                let source = written_back(&database, &fleet.path("copy.db"));
+                assert_eq!(sum_of(&output), source, "{as_url}, {program:?}, {name}");
+                std::fs::remove_file(output).unwrap();
+            }
+        }
+    }
 }
