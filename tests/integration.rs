@@ -7,6 +7,7 @@ mod directories;
 mod interchange;
 mod late;
 mod levels;
+mod lineage;
 mod ltx;
 mod power;
 mod replica;

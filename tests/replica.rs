@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use walbrook::database::{DestinationState, Mark, PageSet};
-use walbrook::replica::{Destination, Finished, Footing, SettleError, Shape, settle};
+use walbrook::replica::{Destination, Finished, Footing, SettleError, Shape, Verdict, settle};
 use walbrook::restore::{self, Target};
 use walbrook::sqlite::{DatabaseFiles, Follower, OpenOptions};
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
@@ -17,6 +17,7 @@ use walbrook::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
 use crate::support::application::Session;
 use crate::support::memory::{Memory, ltx, name};
 use crate::support::rig::{Rig, sum_of};
+use crate::support::title::adopted;
 
 fn mark(txid: u64, millis: i64) -> Option<Mark> {
     Some(Mark {
@@ -75,8 +76,9 @@ impl Bench {
     /// Asks the storage where the replica stands, and tells the destination.
     fn settle(&mut self) {
         let remembered = self.destination.unsettled().unwrap();
-        let footing = settle(&self.storage, self.shape(), remembered).unwrap();
-        self.destination.settled(footing, self.clock.instant());
+        let footing = settle(&self.storage, self.shape(), remembered, adopted()).unwrap();
+        self.destination
+            .settled(footing, Verdict::Own, self.clock.instant());
     }
 
     /// Sends what there is to send; the storage takes so many files.
@@ -277,30 +279,31 @@ fn pages_of_syncs_after_the_remembered_one_are_sent_again() {
         page_size: PageSize::new(512).unwrap(),
         pages: PageCount(5),
     };
-    let known = |remembered| match settle(&storage, database, mark(remembered, 0)).unwrap() {
-        Footing::Known { acked, changed, .. } => (
-            acked.txid.value(),
-            changed.iter().map(PageNumber::value).collect::<Vec<_>>(),
-        ),
-        other => panic!("{other:?}"),
-    };
+    let known =
+        |remembered| match settle(&storage, database, mark(remembered, 0), adopted()).unwrap() {
+            Footing::Known { acked, changed, .. } => (
+                acked.txid.value(),
+                changed.iter().map(PageNumber::value).collect::<Vec<_>>(),
+            ),
+            other => panic!("{other:?}"),
+        };
     // Above two pages, the smallest size since, everything is suspect up to the database's own size.
     assert_eq!(known(2), (4, vec![1, 2, 3, 4, 5, 6]));
     assert_eq!(known(3), (4, vec![1, 2, 3, 4, 5]));
     assert_eq!(known(4), (4, vec![]));
-    let unknown = settle(&storage, database, mark(5, 0)).unwrap();
+    let unknown = settle(&storage, database, mark(5, 0), adopted()).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { broken: false, .. }),
         "gone back: {unknown:?}"
     );
     for other_history in [mark(4, 1), mark(3, 1)] {
-        let unknown = settle(&storage, database, other_history).unwrap();
+        let unknown = settle(&storage, database, other_history, adopted()).unwrap();
         assert!(
             matches!(unknown, Footing::Unknown { broken: false, .. }),
             "{unknown:?}"
         );
     }
-    let unknown = settle(&storage, database, None).unwrap();
+    let unknown = settle(&storage, database, None, adopted()).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { broken: false, .. }),
         "{unknown:?}"
@@ -308,7 +311,7 @@ fn pages_of_syncs_after_the_remembered_one_are_sent_again() {
 
     storage.delete(&[name(1, 3, 4)]).unwrap();
     storage.set(name(0, 3, 3), Some(vec![7; 500]));
-    let unknown = settle(&storage, database, mark(2, 0)).unwrap();
+    let unknown = settle(&storage, database, mark(2, 0), adopted()).unwrap();
     assert!(
         matches!(unknown, Footing::Unknown { .. }),
         "an unreadable index: {unknown:?}"
@@ -323,7 +326,7 @@ fn a_file_that_leaves_no_txid_is_an_error() {
         page_size: PageSize::new(512).unwrap(),
         pages: PageCount(2),
     };
-    let refused = settle(&storage, database, None);
+    let refused = settle(&storage, database, None, adopted());
     assert!(
         matches!(refused, Err(SettleError::LastTxid { .. })),
         "{refused:?}"
@@ -341,7 +344,7 @@ fn a_replica_of_another_page_size_is_refused() {
         page_size: PageSize::new(4096).unwrap(),
         pages: PageCount(2),
     };
-    let refused = settle(&storage, database, None);
+    let refused = settle(&storage, database, None, adopted());
     assert!(
         matches!(refused, Err(SettleError::PageSize { .. })),
         "{refused:?}"

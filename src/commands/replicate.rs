@@ -1,6 +1,7 @@
 //! `walbrook replicate`: its flags and what they mean together.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use argh::FromArgs;
@@ -8,7 +9,7 @@ use argh::FromArgs;
 use super::flags::{self, Flag};
 use super::source::{ConfigFile, is_sqlite_url};
 use super::{CommandError, CommandHelp, Outcome, open};
-use crate::config::{Config, ConfigError, LogLevel, Warning, is_url};
+use crate::config::{Config, ConfigError, LogLevel, Warning, database_path, is_url};
 use crate::daemon::{self, Mode};
 use crate::discovery;
 use crate::storage::Network;
@@ -31,6 +32,11 @@ pub(super) const HELP: CommandHelp = CommandHelp {
             name: "once",
             value: None,
             help: "Bring every replica up to date, then stop",
+        },
+        Flag {
+            name: "adopt",
+            value: Some("DB_PATH"),
+            help: "Let this database go on in its replicas, although what is there is another one's, or newer",
         },
         Flag {
             name: "log-level",
@@ -70,6 +76,9 @@ pub(crate) struct ReplicateArguments {
     /// one round
     #[argh(switch)]
     once: bool,
+    /// the database that may go on
+    #[argh(option)]
+    adopt: Option<String>,
     /// what to log
     #[argh(option)]
     log_level: Option<String>,
@@ -96,6 +105,8 @@ pub(crate) struct ReplicateOptions {
     pub(crate) exec: Option<String>,
     /// Whether to stop after one round.
     pub(crate) once: bool,
+    /// The database from `-adopt`, absolute.
+    pub(crate) adopt: Option<PathBuf>,
     /// The level from `-log-level` or `$LOG_LEVEL`; none leaves it to the configuration.
     pub(crate) log_level: Option<LogLevel>,
 }
@@ -136,6 +147,9 @@ pub(crate) fn run(
     super::start_logging(options.log_level.unwrap_or(config.logging.level));
     super::print_warnings(&warnings);
     config.exec = options.exec.or(config.exec);
+    if let Some(path) = &options.adopt {
+        config.adopt(path)?;
+    }
     if options.once && config.exec.is_some() {
         return Err(CommandError::new(
             "cannot specify -once flag with `exec` in the configuration; a command runs as long as replication does",
@@ -207,6 +221,7 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
         source: source(&arguments.rest, file)?,
         exec: arguments.exec.filter(|command| !command.is_empty()),
         once: arguments.once,
+        adopt: arguments.adopt.as_deref().map(database_path).transpose()?,
         log_level,
     })
 }

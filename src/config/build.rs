@@ -138,6 +138,7 @@ fn entry(
             files,
             settings: database,
             written: places.into_iter().map(|place| place.written).collect(),
+            adopted: None,
         }),
         Target::File {
             position, memory, ..

@@ -31,6 +31,8 @@ pub struct DirectoryConfig {
     pub(super) settings: DatabaseConfig,
     /// How each replica was written.
     pub(super) written: Vec<Written>,
+    /// The one that [may go on](DatabaseConfig::adopt) whatever its replicas hold.
+    pub(super) adopted: Option<PathBuf>,
 }
 
 /// Which files of a directory are databases, and where each has its memory.
@@ -198,6 +200,7 @@ impl DirectoryConfig {
             .replicas
             .relocated(|number, location| location.below(relative, self.written[number]))?;
         Ok(DatabaseConfig {
+            adopt: self.adopted.as_ref() == Some(&path),
             path,
             meta_path,
             replicas,

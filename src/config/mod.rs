@@ -158,6 +158,21 @@ impl Config {
         }
     }
 
+    /// Lets the configured database at `path` go on in its replicas, whatever database they are of.
+    ///
+    /// # Errors
+    /// As [`Config::find`].
+    pub fn adopt(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let adopted = self.find(path)?.path;
+        for database in &mut self.databases {
+            database.adopt = database.path == adopted;
+        }
+        for directory in &mut self.directories {
+            directory.adopted = Some(adopted.clone());
+        }
+        Ok(())
+    }
+
     fn load_first(
         candidates: &[PathBuf],
         expand: bool,

@@ -69,6 +69,8 @@ pub struct DatabaseConfig {
     pub truncate_pages: Option<u32>,
     /// How the replica is kept small.
     pub keeping: KeepingConfig,
+    /// It may go on in its replicas, whatever database they are of.
+    pub adopt: bool,
 }
 
 impl DatabaseConfig {
@@ -84,6 +86,7 @@ impl DatabaseConfig {
             min_checkpoint_pages: defaults::MIN_CHECKPOINT_PAGES,
             truncate_pages: Some(defaults::TRUNCATE_PAGES),
             keeping: KeepingConfig::default(),
+            adopt: false,
         }
     }
 }

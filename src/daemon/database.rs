@@ -23,7 +23,6 @@ use super::watch::Watcher;
 use super::{Event, Stop};
 use crate::config::DatabaseConfig;
 use crate::database::{Durability, StateFile};
-use crate::replica::Shape;
 use crate::sqlite::{Follower, Salts};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
@@ -179,13 +178,13 @@ impl DatabaseThread {
     /// Has each destination do what is due: it is asked where it stands, it is sent what it lacks, or it is kept small.
     fn sync(&mut self, now: Instant) {
         self.keep_to_budget(now);
-        let database = self.shape();
         self.read(now);
         for index in 0..self.outlets.len() {
             let outlet = &mut self.outlets[index];
-            if let Some(database) = database {
-                outlet.ask_storage(database, now);
+            if let Some(follower) = &self.follower {
+                outlet.ask_storage(follower.view(), now);
             }
+            outlet.remind(now);
             outlet.destination.tick(now);
             if outlet.is_sync_due(now) {
                 self.send(index, now);
@@ -220,15 +219,6 @@ impl DatabaseThread {
             let (view, directory) = (follower.view(), &self.setup.config.meta_path);
             self.outlets[index].sync(view, directory, now);
         }
-    }
-
-    /// What the database looks like, while it is open.
-    fn shape(&self) -> Option<Shape> {
-        let view = self.follower.as_ref()?.view();
-        Some(Shape {
-            page_size: view.page_size(),
-            pages: view.pages(),
-        })
     }
 
     /// Waits until something is due or happens.
@@ -274,8 +264,8 @@ impl DatabaseThread {
                 self.timers.changed = true;
             }
             Event::Answered(outlet, answer) => {
-                let database = self.shape();
-                self.outlets.of(outlet).answered(answer, database);
+                let view = self.follower.as_ref().map(|follower| follower.view());
+                self.outlets.of(outlet).answered(answer, view);
             }
             Event::Stop(stop) => {
                 self.stop = Some(stop);

@@ -8,7 +8,9 @@ use super::Event;
 use super::database::OutletId;
 use super::pool::{Job, Owner, Pool, Reply};
 use crate::database::Mark;
-use crate::replica::{Footing, SettleError, Shape, Survey, Surveyed, Upload, UploadResult, settle};
+use crate::replica::{
+    Footing, SettleError, Shape, Survey, Surveyed, Title, Upload, UploadResult, settle,
+};
 use crate::storage::{FileName, Storage, StorageError};
 
 /// Something to do with a storage.
@@ -31,6 +33,8 @@ pub(super) enum Action {
         database: Shape,
         /// The TXID it is remembered at.
         remembered: Option<Mark>,
+        /// What entitles it to go on there.
+        title: Title,
     },
     /// Write files.
     Upload {
@@ -122,7 +126,8 @@ fn perform(storage: &dyn Storage, action: Action) -> Answer {
         Action::Settle {
             database,
             remembered,
-        } => Answer::Settled(settle(storage, database, remembered)),
+            title,
+        } => Answer::Settled(settle(storage, database, remembered, title)),
         Action::Upload { upload, .. } => Answer::Uploaded(upload.run(storage)),
         Action::Snapshot(upload) => Answer::SnapshotUploaded(upload.run(storage)),
         Action::Survey(survey) => Answer::Surveyed(survey.run(storage)),

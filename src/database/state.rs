@@ -194,6 +194,18 @@ impl Remembered {
         (state.inode == inode && !state.destinations.is_empty()).then_some(state)
     }
 
+    /// Whether the database file `inode` was replicated to `location`, wherever in the WAL that was.
+    pub fn knows(&self, inode: u64, location: &str) -> bool {
+        match self {
+            Remembered::Nothing | Remembered::UnderWay => false,
+            Remembered::At(state) => {
+                let known = state.destination(location).is_some()
+                    || state.under_way.contains(&one_line(location));
+                known && state.inode == inode
+            }
+        }
+    }
+
     /// Whether an upload to `location`, of whatever database, may have been under way.
     pub fn is_under_way(&self, location: &str) -> bool {
         match self {

@@ -81,6 +81,27 @@ impl PageBuffer {
     }
 }
 
+/// The content of `page` from `frame`, the bytes that an index gives for it. They are as they should be, but nothing
+/// vouches for the content: only a whole file is verified.
+///
+/// # Errors
+/// When they are not those of a frame of that page.
+pub fn read_frame(frame: &[u8], page: PageNumber, page_size: PageSize) -> Result<Box<[u8]>, Error> {
+    let mut source = Source::new(frame);
+    let [a, b, c, d, e, f] = source.array::<HEADER_BYTES>("a page header")?;
+    let flags = u16::from_be_bytes([e, f]);
+    if u32::from_be_bytes([a, b, c, d]) != page.value() || flags & !FLAG_SIZE != 0 {
+        let offset = 0;
+        return Err(Fault::IndexDiffers { offset }.into());
+    }
+    let mut buffer = PageBuffer::new(page_size);
+    match flags {
+        FLAG_SIZE => drop(buffer.read_block(&mut source, page)?),
+        _ => buffer.read_lz4_frame(&mut source, page)?,
+    }
+    Ok(buffer.page)
+}
+
 /// The decompressor's error in our words.
 pub(super) fn lz4_fault(page: PageNumber, error: &block::DecompressError) -> Fault {
     let problem = match error {

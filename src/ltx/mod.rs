@@ -36,6 +36,7 @@ pub use class::Class;
 pub use decode::{Decoder, UnverifiedPage, Verified};
 pub use encode::{EncodeError, Encoder};
 pub use error::{Error, Fault};
+pub use frame::read_frame;
 pub use header::{Header, WalSource};
 pub use index::{IndexEntry, PageIndex, Tail};
 pub use merge::{MergeError, Merger, merge};

@@ -15,6 +15,7 @@
 
 mod beside;
 mod outcome;
+mod settling;
 mod sums;
 mod tending;
 
@@ -22,16 +23,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::outcome::Finished;
+pub use self::settling::Settled;
 pub use self::sums::Read;
 use self::sums::Reading;
 use self::tending::Deletions;
 use super::levels::{Levels, Upkeep};
 use super::proof::Proof;
-use super::settle::Footing;
 use super::upload::{Upload, UploadFile, sync_file};
 use crate::database::{DestinationState, Mark, PageSet, SumsAt};
 use crate::sqlite::{Changes, View};
-use crate::storage::{FileName, Storage, StorageError};
+use crate::storage::{FileName, Storage};
 use crate::units::{Level, PageCount, PageNumber, Timestamp, Txid, TxidRange};
 
 /// One destination of one database.
@@ -52,6 +53,8 @@ pub struct Destination {
     /// The sums of the pages at the newest TXID confirmed, as far as they are known.
     sums: Option<SumsAt>,
     reading: Reading,
+    /// Another writer left the replica at this TXID. It is seen whether it goes on.
+    watched: Option<Txid>,
 }
 
 /// What is known of where the replica stands.
@@ -65,6 +68,8 @@ enum Position {
     At(Standing),
     /// Somebody else writes to the replica. Nothing more is sent.
     Taken,
+    /// The database does not descend from what is there. Nothing is sent until it is another one.
+    Refused,
 }
 
 /// Why the storage has to be asked.
@@ -135,17 +140,6 @@ pub struct Held {
     pub unsure_since: Option<Instant>,
 }
 
-/// What came of asking the storage where the replica stands.
-#[derive(Debug)]
-pub enum Settled {
-    /// What is dirty is all that it lacks.
-    Known,
-    /// Every page has to be sent, for this reason.
-    Everything(String),
-    /// Somebody else writes to it.
-    Taken(StorageError),
-}
-
 impl Destination {
     /// A destination at `location` that has not been asked yet. `remembered` is what an earlier run left, if
     /// the WAL still runs through its place; without it every page has to be sent, for the reason given.
@@ -169,6 +163,7 @@ impl Destination {
             deletions: Deletions::default(),
             sums: None,
             reading: Reading::default(),
+            watched: None,
         }
     }
 
@@ -202,7 +197,8 @@ impl Destination {
     pub fn reopened(&mut self, reason: String, now: Instant) {
         self.lost_track(reason, now);
         self.levels.forget();
-        if !self.is_taken() {
+        self.watched = None;
+        if !matches!(self.position, Position::Taken) {
             self.position = Position::Unsettled {
                 remembered: self.sums.as_ref().map(|sums| sums.at),
                 asking: Asking::AfterGap,
@@ -215,91 +211,6 @@ impl Destination {
         match (&self.position, &self.activity) {
             (Position::Unsettled { remembered, .. }, Activity::Idle) => Some(*remembered),
             _ => None,
-        }
-    }
-
-    /// Takes the place that the storage was found to stand at.
-    pub fn settled(&mut self, footing: Footing, now: Instant) -> Settled {
-        if self.is_somebody_elses(&footing) {
-            self.position = Position::Taken;
-            return Settled::Taken(StorageError::InUse {
-                location: self.location.clone(),
-            });
-        }
-        self.take_stock(&footing, now);
-        let standing = match footing {
-            Footing::Empty => {
-                self.cease_comparing();
-                self.sums = None;
-                self.everything = Some("the replica is empty".to_string());
-                Standing {
-                    acked: None,
-                    newest: None,
-                    broken: false,
-                    foreign: false,
-                }
-            }
-            Footing::Known {
-                acked,
-                newest,
-                changed,
-                foreign,
-                ..
-            } => {
-                self.sums_found_at(acked, Some(&changed));
-                self.dirty.union(&changed);
-                Standing {
-                    acked: Some(acked),
-                    newest: Some(newest),
-                    broken: false,
-                    foreign,
-                }
-            }
-            Footing::Unknown {
-                acked,
-                newest,
-                reason,
-                broken,
-                foreign,
-                ..
-            } => {
-                self.sums_found_at(acked, None);
-                let gap = self.cease_comparing();
-                self.everything.get_or_insert(gap.unwrap_or(reason));
-                Standing {
-                    acked: Some(acked),
-                    newest: Some(newest),
-                    broken,
-                    foreign,
-                }
-            }
-        };
-        if standing.foreign {
-            // A file of ours on top tells Litestream not to go on from its own position when it comes back.
-            self.dirty.insert(PageNumber::FIRST);
-        }
-        self.position = Position::At(standing);
-        self.learn_later();
-        match &self.everything {
-            Some(reason) => Settled::Everything(reason.clone()),
-            None => Settled::Known,
-        }
-    }
-
-    /// Whether somebody else must have written what was found.
-    fn is_somebody_elses(&self, footing: &Footing) -> bool {
-        let Position::Unsettled { remembered, asking } = &self.position else {
-            return false;
-        };
-        let known = matches!(footing, Footing::Known { .. });
-        match asking {
-            Asking::Anew | Asking::AfterGap => false,
-            Asking::Contested => !known,
-            Asking::Again => {
-                // What an upload in doubt has left is ours.
-                let is_above = |at: &Mark| footing.acked().is_some_and(|acked| acked > at.txid);
-                self.doubt.is_none() && remembered.as_ref().is_some_and(is_above)
-            }
         }
     }
 
@@ -324,9 +235,10 @@ impl Destination {
         matches!(self.activity, Activity::Sending(_))
     }
 
-    /// Whether somebody else writes to the replica.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.position, Position::Taken)
+    /// Whether nothing more is sent, since somebody else writes there, or has a history there of which this database is
+    /// no part.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.position, Position::Taken | Position::Refused)
     }
 
     /// Whether the newest file is known to be ours. Else Litestream may have written it, and hold a position in the
@@ -361,7 +273,7 @@ impl Destination {
         match &self.position {
             Position::At(standing) if !standing.broken => standing.acked,
             Position::Unsettled { remembered, .. } => *remembered,
-            Position::At(_) | Position::Taken => None,
+            Position::At(_) | Position::Taken | Position::Refused => None,
         }
     }
 

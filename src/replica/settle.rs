@@ -8,9 +8,11 @@ use std::fmt;
 use std::io::Read;
 
 use super::inventory::Listing;
+use super::origin::{Origin, Title, Voucher};
+use super::writer::WriterId;
 use crate::database::{Mark, PageSet};
 use crate::ltx::{Header, PageIndex, Tail, WalSource};
-use crate::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
+use crate::storage::{ByteRange, FileInfo, FileName, Rival, Storage, StorageError};
 use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
 
 /// The first read of a page index: covers that of some 4,000 pages.
@@ -35,6 +37,8 @@ pub enum Footing {
         changed: PageSet,
         /// The newest file was written by Litestream.
         foreign: bool,
+        /// Whether it is of this database.
+        origin: Origin,
         /// Every file.
         listing: Listing,
     },
@@ -50,6 +54,8 @@ pub enum Footing {
         broken: bool,
         /// The newest file was written by Litestream.
         foreign: bool,
+        /// Whether it is of this database.
+        origin: Origin,
         /// Every file.
         listing: Listing,
     },
@@ -58,10 +64,23 @@ pub enum Footing {
 impl Footing {
     /// The newest TXID.
     pub(super) fn acked(&self) -> Option<Txid> {
+        self.newest().map(|mark| mark.txid)
+    }
+
+    /// The newest TXID and its time.
+    pub fn newest(&self) -> Option<Mark> {
         match self {
             Footing::Empty => None,
-            Footing::Known { acked, .. } | Footing::Unknown { acked, .. } => Some(acked.txid),
+            Footing::Known { acked, .. } | Footing::Unknown { acked, .. } => Some(*acked),
         }
+    }
+
+    /// Who has written the newest file, and when.
+    pub(super) fn newest_file(&self) -> Option<Rival> {
+        self.newest().map(|mark| Rival {
+            writer: self.author().map_or(0, WriterId::number),
+            time: mark.time,
+        })
     }
 }
 
@@ -120,7 +139,7 @@ impl From<StorageError> for SettleError {
 }
 
 /// Finds out where the replica on `storage` stands, for a database of the shape given, of which it is remembered
-/// that it was at TXID `remembered`.
+/// that it was at TXID `remembered`, and which has this `title` to the replica.
 ///
 /// # Errors
 /// When the storage cannot be asked, or the replica is one of another page size.
@@ -128,6 +147,7 @@ pub fn settle(
     storage: &dyn Storage,
     database: Shape,
     remembered: Option<Mark>,
+    title: Title,
 ) -> Result<Footing, SettleError> {
     let files = storage.list_all()?;
     let Some(newest) = files
@@ -147,33 +167,35 @@ pub fn settle(
         .map(|file| file.created)
         .max()
         .unwrap_or(newest.created);
-    let mark = |time| Mark { txid: acked, time };
     let listing = Listing {
         files: files.clone(),
         stamped: storage.stamps_files(),
     };
-    let unknown = |listing, reason: String, acked, broken, foreign| Footing::Unknown {
+    let unknown = |acked: Mark, origin, broken: Option<String>, foreign| Footing::Unknown {
         acked,
         newest: time,
-        reason,
-        broken,
+        broken: broken.is_some(),
+        reason: broken.unwrap_or("how it differs from the replica is not known".to_string()),
         foreign,
-        listing,
+        origin,
+        listing: listing.clone(),
+    };
+    let mark = |time| Mark { txid: acked, time };
+    let header = read_header(storage, newest)?;
+    let is_known = header.is_some_and(|header| remembered == Some(mark(header.timestamp)));
+    let origin = match is_known {
+        true if title.voucher == Voucher::Remembered => Origin::default(),
+        _ => Origin::find(storage, &files, header, database.page_size, title)?,
     };
     let reached = reachable(&files);
     if reached != Some(acked) {
         let reached = reached.map_or("nothing".to_string(), |txid| format!("TXID {txid}"));
         let reason = format!("the replica has a hole: a restore reaches {reached}, not {acked}");
-        return Ok(unknown(listing, reason, mark(newest.created), true, true));
+        return Ok(unknown(mark(newest.created), origin, Some(reason), true));
     }
-    let Some((header, _)) = read_index(storage, newest)? else {
-        return Ok(unknown(
-            listing,
-            format!("the newest file ({}) is damaged", newest.name),
-            mark(newest.created),
-            true,
-            true,
-        ));
+    let Some((header, _)) = header.zip(read_index(storage, newest)?) else {
+        let reason = format!("the newest file ({}) is damaged", newest.name);
+        return Ok(unknown(mark(newest.created), origin, Some(reason), true));
     };
     if header.page_size != database.page_size {
         return Err(SettleError::PageSize {
@@ -197,15 +219,10 @@ pub fn settle(
             newest: time,
             changed,
             foreign,
+            origin,
             listing,
         },
-        None => unknown(
-            listing,
-            "how it differs from the replica is not known".to_string(),
-            acked_at,
-            false,
-            foreign,
-        ),
+        None => unknown(acked_at, origin, None, foreign),
     })
 }
 
@@ -294,20 +311,33 @@ pub(super) fn read_index(
     let Some(header) = read_header(storage, file)? else {
         return Ok(None);
     };
+    let index = read_page_index(storage, file, u64::MAX)?;
+    Ok(index.map(|index| (header, index)))
+}
+
+/// The page index of a file; none if it is not a whole LTX file, or the index takes more than `most` bytes.
+pub(super) fn read_page_index(
+    storage: &dyn Storage,
+    file: &FileInfo,
+    most: u64,
+) -> Result<Option<PageIndex>, SettleError> {
     let mut wanted = INDEX_BYTES_ESTIMATE.min(file.size);
     loop {
         let mut tail = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
         read_whole(storage, file.name, ByteRange::Last(wanted), &mut tail)?;
         match PageIndex::parse_tail(&tail, file.size) {
-            Ok(Tail::Index(index)) => return Ok(Some((header, index))),
-            Ok(Tail::Short { bytes }) if bytes > wanted => wanted = bytes,
+            Ok(Tail::Index(index)) => return Ok(Some(index)),
+            Ok(Tail::Short { bytes }) if bytes > wanted && bytes <= most => wanted = bytes,
             Ok(Tail::Short { .. }) | Err(_) => return Ok(None),
         }
     }
 }
 
 /// The header of a file; none if it is not one of an LTX file.
-fn read_header(storage: &dyn Storage, file: &FileInfo) -> Result<Option<Header>, SettleError> {
+pub(super) fn read_header(
+    storage: &dyn Storage,
+    file: &FileInfo,
+) -> Result<Option<Header>, SettleError> {
     if file.size < Header::BYTES as u64 {
         return Ok(None);
     }
@@ -320,7 +350,7 @@ fn read_header(storage: &dyn Storage, file: &FileInfo) -> Result<Option<Header>,
     Ok(Header::parse(&header).ok())
 }
 
-fn read_whole(
+pub(super) fn read_whole(
     storage: &dyn Storage,
     name: FileName,
     range: ByteRange,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::WriterId;
 use super::proof::Proof;
 use crate::database::PageSet;
 use crate::ltx::{Checksum, Encoder, Header};
@@ -185,12 +186,15 @@ impl Upload {
         Upload {
             view: LentView::new(view),
             // The range and time of each file are filled in when it is written.
-            header: Header::new(
-                view.page_size(),
-                view.pages(),
-                TxidRange::single(crate::units::Txid::FIRST),
-                Timestamp::from_millis(0),
-            ),
+            header: Header {
+                node_id: WriterId::of(view.mark()).number(),
+                ..Header::new(
+                    view.page_size(),
+                    view.pages(),
+                    TxidRange::single(crate::units::Txid::FIRST),
+                    Timestamp::from_millis(0),
+                )
+            },
             files,
             confirmed: 0,
             followed: false,

@@ -17,7 +17,9 @@ use super::header::FileHeader;
 use super::registry::Registration;
 use super::wal_index::{self, WalIndexHeader};
 use super::{FrameNumber, SqliteError, connection, locks};
-use crate::sys::fs::{FileIdentity, with_suffix};
+use crate::sys::fs::{FileIdentity, born, with_suffix};
+use crate::sys::machine::number_of;
+use crate::sys::random;
 
 /// How many views there can be at once, those still being uploaded included, and one more for checkpoints.
 const CONNECTIONS_MAX: usize = 5;
@@ -32,6 +34,33 @@ pub struct OpenOptions {
     pub patience: Duration,
 }
 
+/// A number for one very file: another one that is put at its path has another, even where it gets the inode of the
+/// one before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileMark {
+    /// The number.
+    pub number: u64,
+    /// Whether the file can be known by it again. Where the file system does not tell when a file was made, it is
+    /// drawn each time.
+    pub lasting: bool,
+}
+
+impl FileMark {
+    fn of(file: &Named) -> FileMark {
+        let inode = file.identity.inode.to_be_bytes();
+        match born(&file.file) {
+            Some(born) => FileMark {
+                number: number_of(&[&inode[..], &born.to_be_bytes()].concat()),
+                lasting: true,
+            },
+            None => FileMark {
+                number: random::unique(),
+                lasting: false,
+            },
+        }
+    }
+}
+
 /// An open database: its descriptors, and the connections that views take turns with.
 pub struct DatabaseFiles {
     // Fields drop in this order: connections before descriptors, the registration last.
@@ -40,6 +69,7 @@ pub struct DatabaseFiles {
     path: PathBuf,
     /// The path as it was given, which may lead to `path` through symbolic links.
     given: PathBuf,
+    mark: FileMark,
     _registration: Registration,
 }
 
@@ -107,6 +137,7 @@ impl DatabaseFiles {
         let Connections(idle, database) = connections;
         let files = DatabaseFiles {
             turns: Mutex::new(Turns { idle, lent: 0 }),
+            mark: FileMark::of(&database),
             descriptors: Descriptors { database, wal, shm },
             path,
             given,
@@ -122,9 +153,20 @@ impl DatabaseFiles {
         &self.path
     }
 
-    /// The inode of the database file.
+    /// A number by which an earlier run's file is known again: its mark, or else its inode.
     pub fn inode(&self) -> u64 {
-        self.descriptors.database.identity.inode
+        match self.mark {
+            FileMark {
+                number,
+                lasting: true,
+            } => number,
+            _ => self.descriptors.database.identity.inode,
+        }
+    }
+
+    /// What tells its file from any other.
+    pub fn mark(&self) -> FileMark {
+        self.mark
     }
 
     /// The path of its WAL.

@@ -44,7 +44,7 @@ mod window;
 
 pub use checkpoint::Blocking;
 pub use error::SqliteError;
-pub use files::{DatabaseFiles, OpenOptions};
+pub use files::{DatabaseFiles, FileMark, OpenOptions};
 pub use follow::{Follower, Resume};
 pub use frames::{Changes, WalPosition};
 pub use frozen::Frozen;

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::connection;
-use super::files::{Borrowed, DatabaseFiles, io_error};
+use super::files::{Borrowed, DatabaseFiles, FileMark, io_error};
 use super::frames::FrameMap;
 use super::wal::FRAME_HEADER_BYTES;
 use super::wal_index::WalIndexHeader;
@@ -116,6 +116,11 @@ impl View {
                 .map_err(|e| io_error("read a frame of", files.wal_path(), e));
         }
         read_file_page(files, self.page_size, page, content)
+    }
+
+    /// What tells the file of the database from any other.
+    pub fn mark(&self) -> FileMark {
+        self.files().mark()
     }
 
     /// The files it is of.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::ltx::Header;
 use crate::units::Timestamp;
 
 /// A failed storage operation. Each names the operation, the file or place, and the cause.
@@ -31,6 +32,8 @@ pub enum StorageError {
     InUse {
         /// The replica's path.
         location: String,
+        /// What is known of who.
+        by: Option<Rival>,
     },
     /// Under this name stands an earlier upload of ours whose outcome was not known, with other content. It was
     /// left as it is.
@@ -72,6 +75,36 @@ pub enum StorageError {
     },
 }
 
+/// Somebody else who writes to a replica.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rival {
+    /// The number in the header of its files; 0 for Litestream.
+    pub writer: u64,
+    /// The time of its file.
+    pub time: Timestamp,
+}
+
+impl Rival {
+    /// Who wrote the file that begins with these bytes; none if they are not the header of an LTX file.
+    pub(super) fn in_header(bytes: &[u8; Header::BYTES]) -> Option<Rival> {
+        let header = Header::parse(bytes).ok()?;
+        Some(Rival {
+            writer: header.node_id,
+            time: header.timestamp,
+        })
+    }
+}
+
+impl fmt::Display for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.writer {
+            0 => f.write_str("Litestream")?,
+            writer => write!(f, "writer {writer:016x}")?,
+        }
+        write!(f, ", by its file of {}", self.time)
+    }
+}
+
 impl StorageError {
     /// Whether the file may have arrived in spite of the error.
     pub fn outcome_unknown(&self) -> bool {
@@ -100,12 +133,16 @@ impl fmt::Display for StorageError {
                 "{location}: this is another directory than a moment ago (unmounted, mounted or replaced?); \
                  nothing was written, its position is read again"
             ),
-            StorageError::InUse { location } => write!(
-                f,
-                "{location}: another process writes to this replica; nothing was written over, since two would \
-                 destroy each other's history: stop the other one, or give one of them another path, and start \
-                 this one again"
-            ),
+            StorageError::InUse { location, by } => {
+                write!(f, "{location}: another process writes to this replica")?;
+                if let Some(rival) = by {
+                    write!(f, " ({rival})")?;
+                }
+                f.write_str(
+                    "; nothing was written over, and what is there stays restorable, but this database is not backed \
+                     up any more: stop the other one, or give one of them another path, and start this one again",
+                )
+            }
             StorageError::Arrived { location, .. } => write!(
                 f,
                 "{location}: an earlier upload of this file had arrived after all, and stays"

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::seen::Seen;
 use super::exactly::Exactly;
-use super::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
+use super::{ByteRange, Content, FileInfo, FileName, Rival, Storage, StorageError};
+use crate::ltx::Header;
 use crate::ltx::name::{file_name, parse_file_name};
 use crate::sys::fs::{
     DirectoryLock, Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish,
@@ -203,18 +204,27 @@ impl FileStorage {
         if !self.exclusive {
             return Ok(None);
         }
-        let in_use = || StorageError::InUse {
+        let in_use = |by| StorageError::InUse {
             location: self.location(),
+            by,
         };
         let lock = self.fs.lock_directory(&self.root);
         let lock = lock.map_err(|error| failed("lock", &self.root, error))?;
-        let lock = lock.ok_or_else(in_use)?;
+        let lock = lock.ok_or_else(|| in_use(None))?;
         // What we may have written ourselves, and could not make sure of, is written again.
         let theirs = self.fs.status(path).is_ok() && !self.state().unsure.contains(path);
         match theirs {
-            true => Err(in_use()),
+            true => Err(in_use(self.rival(path))),
             false => Ok(Some(lock)),
         }
+    }
+
+    /// Who wrote the file at `path`, as far as its header says.
+    fn rival(&self, path: &Path) -> Option<Rival> {
+        let mut bytes = [0; Header::BYTES];
+        let mut file = self.fs.read_from(path, 0).ok()?;
+        file.read_exact(&mut bytes).ok()?;
+        Rival::in_header(&bytes)
     }
 
     /// Removes what dead runs left in the directory of `level`. `temporary` was just created there: its time is

@@ -14,7 +14,7 @@ pub mod s3;
 
 use std::io::{self, Read, Write};
 
-pub use error::StorageError;
+pub use error::{Rival, StorageError};
 pub use network::{Bounds, Network};
 
 use crate::sys::random;

@@ -32,6 +32,16 @@ impl FileIdentity {
     }
 }
 
+/// When the open `file` was made, in nanoseconds; none where the file system does not keep that. An inode's number is
+/// given to a new file as soon as the old one is gone, and this tells the two apart.
+pub fn born(file: &File) -> Option<i128> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let status = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let born = status.stx_btime;
+    let known = status.stx_mask & StatxFlags::BTIME.bits() != 0 && born.tv_sec != 0;
+    known.then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec))
+}
+
 /// Who may use a file or directory: its permission bits and whom it belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Owner {

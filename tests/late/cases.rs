@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use walbrook::database::PageSet;
-use walbrook::replica::{Destination, Finished, Settled, Shape, Upload, settle};
+use walbrook::replica::{Destination, Finished, Settled, Shape, Upload, Verdict, settle};
 use walbrook::sqlite::{DatabaseFiles, Follower, OpenOptions};
 use walbrook::storage::{FileName, Storage};
 use walbrook::sys::clock::{Clock, ManualClock};
@@ -16,6 +16,7 @@ use crate::support::chance::Chance;
 use crate::support::memory::name;
 use crate::support::rig::Rig;
 use crate::support::server::{Fate, Server};
+use crate::support::title::adopted;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -59,8 +60,9 @@ impl Bench {
             page_size: view.page_size(),
             pages: view.pages(),
         };
-        let footing = settle(&self.server, shape, remembered).unwrap();
-        self.destination.settled(footing, self.clock.instant())
+        let footing = settle(&self.server, shape, remembered, adopted()).unwrap();
+        self.destination
+            .settled(footing, Verdict::Own, self.clock.instant())
     }
 
     pub(super) fn next(&mut self) -> Upload {
@@ -205,7 +207,7 @@ fn taken_by(bench: &mut Bench, fate: Fate) -> String {
 fn a_taken_name_is_a_strangers_unless_an_earlier_run_was_cut_off() {
     let mut bench = Bench::new(true);
     assert_eq!(taken_by(&mut bench, Fate::Answered), "taken");
-    assert!(bench.destination.is_taken() && !bench.destination.has_work());
+    assert!(bench.destination.is_closed() && !bench.destination.has_work());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use walbrook::database::{DestinationState, PageSet, SumsAt};
-use walbrook::replica::{Destination, Finished, Read, Settled, Shape, Upload, settle};
+use walbrook::replica::{Destination, Finished, Read, Settled, Shape, Upload, Verdict, settle};
 use walbrook::restore::{self, Target};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
 use walbrook::storage::{FileName, Storage};
@@ -19,6 +19,7 @@ use crate::support::chance::Chance;
 use crate::support::rig::Rig;
 use crate::support::server::{Fate, Server};
 use crate::support::states::{apply, image};
+use crate::support::title::adopted;
 
 const HISTORIES: u64 = 60;
 const STEPS: usize = 150;
@@ -229,10 +230,10 @@ impl History<'_> {
                 page_size: view.page_size(),
                 pages: view.pages(),
             };
-            let footing = settle(&self.server, shape, remembered).unwrap();
+            let footing = settle(&self.server, shape, remembered, adopted()).unwrap();
             self.say(format!("  settled: {footing:?}"));
             let now = self.clock.instant();
-            if let Settled::Taken(_) = self.destination.settled(footing, now) {
+            if let Settled::Taken(_) = self.destination.settled(footing, Verdict::Own, now) {
                 // A person looks, and starts it again.
                 self.restart(true);
                 return;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walbrook::database::{DestinationState, PageSet};
-use walbrook::replica::{Destination, Finished, Retention, Settled, Shape, Upkeep, settle};
+use walbrook::replica::{
+    Destination, Finished, Retention, Settled, Shape, Upkeep, Verdict, settle,
+};
 use walbrook::restore::{PlanError, Target, plan};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
 use walbrook::storage::{FileInfo, FileName, Storage};
@@ -17,6 +19,7 @@ use crate::support::chance::Chance;
 use crate::support::rig::Rig;
 use crate::support::server::{Fate, Server};
 use crate::support::states::{apply, image};
+use crate::support::title::adopted;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -195,8 +198,8 @@ impl World {
                 page_size: view.page_size(),
                 pages: view.pages(),
             };
-            let footing = settle(&self.server, shape, remembered).unwrap();
-            let settled = self.destination.settled(footing, now);
+            let footing = settle(&self.server, shape, remembered, adopted()).unwrap();
+            let settled = self.destination.settled(footing, Verdict::Own, now);
             if let Settled::Taken(_) = settled {
                 return self.restart_by_somebody();
             }

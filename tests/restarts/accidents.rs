@@ -245,9 +245,19 @@ fn two_processes_on_one_replica_do_not_mix_their_databases() {
     let (rig, mut session, process) = replicating();
     let other = rig.path("other.db");
     sqlite(&other, "CREATE TABLE x(y); INSERT INTO x VALUES(1)");
-    let mut command = rig.replicate();
-    let mut intruder = rig.run(command.arg("-once").arg(&other).arg(rig.url()));
-    intruder.ended().well();
+    let intrude = |adopt: bool| {
+        let mut command = rig.replicate();
+        if adopt {
+            command.arg("-adopt").arg(&other);
+        }
+        command.arg("-once").arg(&other).arg(rig.url());
+        rig.run(&mut command).ended()
+    };
+    // By mistake it cannot be done.
+    assert_eq!(intrude(false).code(), 1);
+    session.insert("t", 3);
+    rig.wait_in_sync();
+    intrude(true).well();
     // Its TXID is taken: whoever comes later says so, and writes nothing.
     session.insert("t", 3);
     process.wait_for("another process writes to this replica");

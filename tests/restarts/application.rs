@@ -20,12 +20,17 @@ fn another(rig: &Rig, mode: &str) -> std::path::PathBuf {
     path
 }
 
-/// Replaces the database while we replicate it, and expects the new one to be restored.
+/// Replaces the database while we replicate it by another one, and expects that to be taken up when a person says so.
 fn a_replacement_is_taken_up(mode: &str, replace: impl Fn(&Rig, &std::path::Path)) {
     let (rig, session, process) = replicating();
     session.close();
+    let before = rig.source_sum();
     let another = another(&rig, mode);
     replace(&rig, &another);
+    process.wait_for("is another database than the one that");
+    assert_eq!(process.stop().code(), 1);
+    assert_eq!(rig.restored_sum(Program::Walbrook, None), Ok(before));
+    let process = rig.start_adopting();
     rig.wait_in_sync();
     let mut session = Session::open(&rig.db());
     assert_eq!(session.sql("SELECT count(*) FROM t"), [["500"]]);

@@ -87,7 +87,7 @@ fn the_end_of_the_application_is_made_up_for() {
 }
 
 #[test]
-fn a_replaced_database_is_taken_up() {
+fn a_replaced_database_is_taken_up_when_a_person_says_so() {
     for end in [End::Stopped, End::Killed] {
         let (rig, session) = replicated_until(end);
         session.close();
@@ -96,7 +96,12 @@ fn a_replaced_database_is_taken_up() {
             &rig.db(),
             "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('another')",
         );
-        catches_up(&rig);
+        let process = rig.start(Program::Walbrook);
+        process.wait_for("is another database than the one that");
+        assert_eq!(process.stop().code(), 1);
+        let process = rig.start_adopting();
+        rig.wait_in_sync();
+        process.stop().well();
         goes_on(&rig, &mut Session::open(&rig.db()));
     }
 }

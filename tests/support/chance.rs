@@ -18,6 +18,11 @@ impl Chance {
         Chance(seed)
     }
 
+    /// Choices that follow from `seed`.
+    pub(crate) fn of_seed(seed: u64) -> Chance {
+        Chance(seed)
+    }
+
     /// A number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         // SplitMix64.

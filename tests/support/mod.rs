@@ -14,4 +14,5 @@ pub(crate) mod s3;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod states;
+pub(crate) mod title;
 pub(crate) mod witness;

@@ -223,6 +223,22 @@ impl Rig {
         self.txids().last().copied().unwrap_or(0)
     }
 
+    /// Starts replicating a database that is not the one in the replica, or not as new.
+    #[track_caller]
+    pub(crate) fn start_adopting(&self) -> Process {
+        let config = self.path("config.yml");
+        let text = Settings::default().text_for(&[(&self.db(), &self.place)]);
+        std::fs::write(&config, text).unwrap();
+        let mut command = self.replicate();
+        command
+            .arg("-adopt")
+            .arg(self.db())
+            .arg("-config")
+            .arg(config);
+        command.envs(self.place.roots());
+        Process::start(&mut command, &self.log(Program::Walbrook))
+    }
+
     /// Starts replicating with the usual settings.
     #[track_caller]
     pub(crate) fn start(&self, program: Program) -> Process {

@@ -168,7 +168,7 @@ impl Storage for Server {
                         location,
                         created: there,
                     },
-                    false => StorageError::InUse { location },
+                    false => StorageError::InUse { location, by: None },
                 });
             }
         } else {

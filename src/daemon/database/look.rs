@@ -86,26 +86,28 @@ impl DatabaseThread {
         };
         let locations = self.outlets.locations();
         let is_told = !matches!(remembered, Remembered::Nothing);
-        let under_way: Vec<Option<bool>> = locations
-            .iter()
-            .map(|location| is_told.then(|| remembered.is_under_way(location)))
-            .collect();
-        let remembered = remembered.of(files.inode(), &locations);
         let inode = files.inode();
+        let earlier: Vec<(Option<bool>, bool)> = locations
+            .iter()
+            .map(|at| {
+                let under_way = is_told.then(|| remembered.is_under_way(at));
+                (under_way, remembered.knows(inode, at))
+            })
+            .collect();
+        let remembered = remembered.of(inode, &locations);
         let position = remembered.as_ref().map(|state| state.position);
         let mut news = PageSet::default();
         let (follower, resume) = Follower::start(files, position, &mut news)?;
         let now = self.now();
-        for (outlet, under_way) in self.outlets.iter_mut().zip(under_way) {
+        for (outlet, (under_way, vouched)) in self.outlets.iter_mut().zip(earlier) {
             if self.opened {
-                let reason = "the database was opened anew".to_string();
-                outlet.destination.reopened(reason, now);
+                outlet.reopened(now);
             } else {
                 let state = remembered.as_ref();
                 let state =
                     state.and_then(|state| state.destination(outlet.destination.location()));
                 let known = known(state, resume, &news);
-                outlet.opened(inode, state, known, under_way);
+                outlet.opened(inode, state, known, under_way, vouched);
             }
             outlet.begin_reading();
         }

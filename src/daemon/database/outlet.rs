@@ -4,6 +4,7 @@
 //! Destinations know nothing of each other. All are told of every change, and each sends from the newest view when its
 //! own time has come; so one that cannot be reached keeps a longer and longer list of pages, and nobody waits for it.
 
+mod guard;
 mod read;
 mod send;
 mod tend;
@@ -21,8 +22,8 @@ use crate::daemon::complaint::Complaint;
 use crate::daemon::outage::Outage;
 use crate::daemon::uploads::{Action, Answer, Task, Uploads};
 use crate::database::{DestinationState, SumsFile};
-use crate::replica::{Destination, Shape};
-use crate::sqlite::Changes;
+use crate::replica::Destination;
+use crate::sqlite::{Changes, FileMark, View};
 use crate::storage::Storage;
 use crate::sys::clock::Clock;
 use crate::units::{PageCount, PageNumber, Txid};
@@ -46,7 +47,7 @@ pub(super) struct Outlet {
     keeping: KeepingConfig,
     stop: Option<Stop>,
     /// For what database the storage has been asked where the replica stands, while it has not answered yet.
-    asked: Option<Shape>,
+    asked: Option<FileMark>,
     /// Something else is asked of the storage, between uploads.
     tending: bool,
     /// What is remembered on disk says that an upload of this run may be under way.
@@ -66,20 +67,30 @@ pub(super) struct Outlet {
     read_at: Instant,
     /// When it is said how far it was read.
     report_at: Instant,
+    /// The database's path, for messages.
+    database: String,
+    /// A person says that the database may go on in the replica, whatever is there, until it has been settled.
+    adopt: bool,
+    /// An earlier run remembers that it replicated this very file there.
+    remembered: bool,
+    /// When to say again that nothing is sent.
+    remind_at: Option<Instant>,
 }
 
 impl Outlet {
     /// Notes that the database, the file `inode`, is open for the first time. An earlier run has left `state`, which is
     /// `known` to go on from if the WAL still runs through its place; that run may have left an upload under way, as
-    /// far as that is told at all.
+    /// far as that is told at all. It is `vouched` for if that run replicated this very file there.
     pub(super) fn opened(
         &mut self,
         inode: u64,
         state: Option<&DestinationState>,
         known: Result<DestinationState, String>,
         under_way: Option<bool>,
+        vouched: bool,
     ) {
         let sums = self.sums_at_start(inode, state, known.is_err());
+        self.remembered = vouched || sums.is_some();
         // Sums survive a power cut where the state may not, and with it the word of what was under way.
         let under_way = under_way.unwrap_or(sums.is_some());
         let destination = Destination::new(self.storage.location(), known)
@@ -89,6 +100,14 @@ impl Outlet {
             true => destination.in_doubt(self.now()),
             false => destination,
         };
+    }
+
+    /// Notes that the database was opened anew, and may be another one.
+    pub(super) fn reopened(&mut self, now: Instant) {
+        self.remembered = false;
+        self.sync_at = now;
+        let reason = "the database was opened anew".to_string();
+        self.destination.reopened(reason, now);
     }
 
     /// Brings the last changes there at once, and nothing else.
@@ -102,13 +121,15 @@ impl Outlet {
     /// Whether it is no use to wait for the last changes to arrive.
     pub(super) fn is_hopeless(&self) -> bool {
         let gives_up = self.stop.is_some_and(|stop| !stop.tries_again);
-        self.destination.is_taken() || (gives_up && self.outage.is_on())
+        self.destination.is_closed() || (gives_up && self.outage.is_on())
     }
 
     /// Whether a file of ours is on top of the replica, as far as can be known: see
     /// [`super::DatabaseThread::may_start_wal_over`].
     pub(super) fn is_on_top(&self) -> bool {
-        self.destination.is_on_top() || (self.outage.is_on() && self.destination.remembers())
+        self.destination.is_on_top()
+            || self.destination.is_closed()
+            || (self.outage.is_on() && self.destination.remembers())
     }
 
     /// Whether an upload is under way that may still read from its view.
@@ -127,13 +148,14 @@ impl Outlet {
             || (self.destination.unsettled().is_some() && self.asked.is_none());
         let sync = (waits_for_sync && followed && !self.tending).then(|| self.sync_at());
         let read = self.read_at().filter(|_| followed);
-        [sync, read, self.tend_at()].into_iter().flatten().min()
+        let due = [sync, read, self.tend_at(), self.remind_at];
+        due.into_iter().flatten().min()
     }
 
-    /// Takes what the storage has answered, for a database that looks like this now, if it is open.
-    pub(super) fn answered(&mut self, answer: Answer, database: Option<Shape>) {
+    /// Takes what the storage has answered, the database being as in `view` now, if it is open.
+    pub(super) fn answered(&mut self, answer: Answer, view: Option<&Arc<View>>) {
         match answer {
-            Answer::Settled(footing) => self.settled(footing, database),
+            Answer::Settled(footing) => self.settled(footing, view),
             Answer::Uploaded(result) => self.uploaded(result),
             Answer::SnapshotUploaded(result) => self.snapshot_uploaded(result),
             Answer::Surveyed(surveyed) => self.surveyed(surveyed),
@@ -193,6 +215,10 @@ impl Outlets {
                 sums_at: now,
                 read_at: now,
                 report_at: now,
+                database: database.to_string(),
+                adopt: setup.config.adopt,
+                remembered: false,
+                remind_at: None,
             }
         };
         let replicas = setup.config.replicas.iter().zip(&setup.storages);

@@ -31,7 +31,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use self::bucket::Bucket;
 use self::put::{Conditions, Object, Writing};
 use super::memory::Memory;
-use super::{ByteRange, Content, FileInfo, FileName, Network, Storage, StorageError};
+use super::{ByteRange, Content, FileInfo, FileName, Network, Rival, Storage, StorageError};
+use crate::ltx::Header;
 use crate::units::{Level, Timestamp};
 
 #[cfg(any(test, fuzzing))]
@@ -122,6 +123,26 @@ impl S3Storage {
         Ok(())
     }
 
+    /// Adds to the error who wrote the file `name`, as far as its header says.
+    fn naming_rival(&self, error: StorageError, name: FileName) -> StorageError {
+        let StorageError::InUse { location, by: None } = error else {
+            return error;
+        };
+        let mut bytes = [0; Header::BYTES];
+        let range = ByteRange::Exact {
+            offset: 0,
+            length: Header::BYTES as u64,
+        };
+        let read = self
+            .read(name, range)
+            .map(|mut file| file.read_exact(&mut bytes));
+        let by = matches!(read, Ok(Ok(()))).then(|| Rival::in_header(&bytes));
+        StorageError::InUse {
+            location,
+            by: by.flatten(),
+        }
+    }
+
     fn list_prefix(&self, prefix: &str) -> Result<Vec<FileInfo>, StorageError> {
         let info = |object: list::Object| {
             Some(FileInfo {
@@ -180,7 +201,7 @@ impl Storage for S3Storage {
             exclusive: self.exclusive,
         };
         let size = put::write(&object, &self.memory, content);
-        let size = size.map_err(|error| self.blaming_name(error))?;
+        let size = size.map_err(|error| self.blaming_name(self.naming_rival(error, name)))?;
         self.check_name(key)?;
         Ok(size)
     }

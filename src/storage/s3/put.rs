@@ -333,6 +333,7 @@ impl Object<'_> {
             }
             _ => Err(StorageError::InUse {
                 location: self.location(),
+                by: None,
             }),
         }
     }

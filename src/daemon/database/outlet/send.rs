@@ -7,23 +7,27 @@ use std::time::Instant;
 use super::Outlet;
 use crate::daemon::outage::{Class, Spoken};
 use crate::daemon::uploads::Action;
-use crate::replica::{Finished, Footing, SettleError, Settled, Shape, UploadResult};
+use crate::replica::{Finished, Footing, SettleError, Settled, Shape, UploadResult, Verdict};
 use crate::sqlite::View;
 use crate::sys::random;
 
 impl Outlet {
     /// Asks where the replica stands, if that is not known.
-    pub(in super::super) fn ask_storage(&mut self, database: Shape, now: Instant) {
+    pub(in super::super) fn ask_storage(&mut self, view: &View, now: Instant) {
         let Some(remembered) = self.destination.unsettled() else {
             return;
         };
         if self.asked.is_some() || self.tending || now < self.sync_at {
             return;
         }
-        self.asked = Some(database);
+        self.asked = Some(view.mark());
         self.order(Action::Settle {
-            database,
+            database: Shape {
+                page_size: view.page_size(),
+                pages: view.pages(),
+            },
             remembered,
+            title: self.title(view),
         });
     }
 
@@ -77,14 +81,14 @@ impl Outlet {
     pub(super) fn settled(
         &mut self,
         footing: Result<Footing, SettleError>,
-        database: Option<Shape>,
+        view: Option<&Arc<View>>,
     ) {
         let now = self.now();
-        let page_size = |shape: Shape| shape.page_size;
-        if self.asked.take().map(page_size) != database.map(page_size) {
+        let asked = self.asked.take();
+        let Some(view) = view.filter(|view| asked == Some(view.mark())) else {
             // The database is another one by now, for which the storage is asked again.
             return;
-        }
+        };
         let footing = match footing {
             Ok(footing) => footing,
             Err(error) => {
@@ -92,18 +96,29 @@ impl Outlet {
                 return;
             }
         };
-        let settled = self.destination.settled(footing, now);
+        let verdict = self.verdict(&footing, view);
+        let held = footing.described();
+        let settled = self.destination.settled(footing, verdict, now);
         self.plan_validation(now);
         self.tell_of_holes();
         match settled {
-            Settled::Taken(error) => {
-                self.trouble_with_storage(Class::of(&error), error.to_string(), now);
-            }
+            Settled::Taken(error) => return self.close(error.to_string(), now),
+            Settled::Refused(lineage) => return self.refuse(lineage, &held, view, now),
+            Settled::Watching(writer) => return self.watch_writer(writer, now),
             Settled::Known => self.back_online(0, now),
             Settled::Everything(reason) => {
                 self.back_online(0, now);
                 log::info!("{}: sending every page, since {reason}", self.name);
             }
+        }
+        if let Verdict::Heir { of, lost } = verdict {
+            self.tell_of_heritage(of, lost);
+        }
+        if std::mem::take(&mut self.adopt) {
+            log::warn!(
+                "{}: adopted, as -adopt asks for; below it stay {held}",
+                self.name
+            );
         }
     }
 
@@ -156,7 +171,8 @@ impl Outlet {
                 );
                 self.sync_at = now;
             }
-            Some(Finished::Taken(error) | Finished::Failed(error)) => {
+            Some(Finished::Taken(error)) => self.close(error.to_string(), now),
+            Some(Finished::Failed(error)) => {
                 self.trouble_with_storage(Class::of(&error), error.to_string(), now);
             }
             Some(Finished::CalledBack) | None => {}
