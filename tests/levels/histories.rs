@@ -15,7 +15,7 @@ const HISTORIES: u64 = 40;
 const STEPS: usize = 150;
 
 fn step(world: &mut World, chance: &mut Chance) {
-    let what = chance.below(40);
+    let what = chance.below(42);
     world.say(format!("step {what}"));
     match what {
         0..14 => {
@@ -68,6 +68,11 @@ fn step(world: &mut World, chance: &mut Chance) {
             world.clock.set(Timestamp::from_millis(time));
             world.doubtful_age += HOUR;
         }
+        39 => world.gap(chance),
+        40 => {
+            world.save(chance.once_in(2));
+            world.gap(chance);
+        }
         _ => world.destination.ask_again(),
     }
 }
@@ -91,6 +96,7 @@ fn fates(chance: &mut Chance) -> Vec<Fate> {
 fn every_state_can_be_restored_at_every_time() {
     let mut chance = Chance::of_environment("every_state_can_be_restored_at_every_time");
     let (mut deleted, mut surveyed, mut levels) = (0, 0, [0; 4]);
+    let (mut compared, mut sent, mut tagged) = (0, 0, 0);
     for _ in 0..HISTORIES {
         let conditional = chance.once_in(2);
         let mut upkeep = usual();
@@ -113,10 +119,15 @@ fn every_state_can_be_restored_at_every_time() {
         world.check(&world.ends(), &mut chance);
         deleted += world.deleted;
         surveyed += world.surveyed;
+        compared += world.compared;
+        sent += world.sent;
+        tagged += world.tagged;
         for (count, level) in levels.iter_mut().zip([1, 2, 3, 9]) {
             *count += world.server.list(Level::new(level).unwrap()).unwrap().len();
         }
     }
     eprintln!("{deleted} deleted, {surveyed} surveys, files on levels 1, 2, 3 and 9: {levels:?}");
+    eprintln!("{compared} compared after a gap, {tagged} of {sent} files say what the database is");
+    assert!(compared > 20 && tagged > sent / 2);
     assert!(deleted > 100 && surveyed > 10 && levels.iter().all(|count| *count > 20));
 }

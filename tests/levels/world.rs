@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use walbrook::database::{DestinationState, PageSet};
+use walbrook::database::{DestinationState, PageSet, SumsAt};
+use walbrook::ltx::Header;
 use walbrook::replica::{
-    Destination, Finished, Retention, Settled, Shape, Upkeep, Verdict, settle,
+    Destination, Finished, Read, Retention, Settled, Shape, Upkeep, Verdict, settle,
 };
 use walbrook::restore::{PlanError, Target, plan};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
@@ -48,6 +49,8 @@ pub(super) struct World {
     pub(super) destination: Destination,
     /// What is remembered on disk.
     pub(super) disk: Option<(WalPosition, DestinationState)>,
+    /// The sums on disk.
+    sums: Option<SumsAt>,
     /// The state that the file of this name and time was written from. While the clock is wrong, two attempts may
     /// have the same time.
     images: BTreeMap<(FileName, Timestamp), Vec<Arc<Vec<u8>>>>,
@@ -61,6 +64,11 @@ pub(super) struct World {
     pub(super) scarred: bool,
     pub(super) deleted: usize,
     pub(super) surveyed: usize,
+    /// How often all pages were compared after a gap.
+    pub(super) compared: usize,
+    /// Files that were sent, and those of them that say what the database is.
+    pub(super) sent: usize,
+    pub(super) tagged: usize,
     log: Vec<String>,
 }
 
@@ -82,6 +90,7 @@ impl World {
             follower: None,
             destination: Destination::new(String::new(), Err(String::new())),
             disk: None,
+            sums: None,
             images: BTreeMap::new(),
             points: BTreeMap::new(),
             doubtful_age: Duration::ZERO,
@@ -89,6 +98,9 @@ impl World {
             scarred: false,
             deleted: 0,
             surveyed: 0,
+            compared: 0,
+            sent: 0,
+            tagged: 0,
             log: Vec::new(),
         };
         world.pass(Duration::from_millis(1));
@@ -142,6 +154,10 @@ impl World {
         let (follower, resume) = Follower::start(files, position, &mut news).unwrap();
         let remembered = self.disk.clone().map(|(_, state)| state);
         let under_way = remembered.as_ref().is_some_and(|state| state.under_way);
+        let gap = resume != Resume::Continued;
+        let sums = self.sums.clone();
+        let sums = sums.and_then(|sums| sums.at_start(remembered.as_ref(), gap));
+        let under_way = under_way || (remembered.is_none() && sums.is_some());
         let known = match (remembered, resume) {
             (Some(mut state), Resume::Continued) => {
                 state.dirty.union(&news);
@@ -150,8 +166,9 @@ impl World {
             (_, resume) => Err(format!("{resume:?}")),
         };
         self.say(format!("start: {:?}", known.as_ref().err()));
-        let destination =
-            Destination::new("server".to_string(), known).with_upkeep(self.upkeep.clone());
+        let destination = Destination::new("server".to_string(), known)
+            .with_sums(sums)
+            .with_upkeep(self.upkeep.clone());
         self.destination = match under_way || !self.server.conditional {
             true => destination.in_doubt(self.clock.instant()),
             false => destination,
@@ -167,9 +184,26 @@ impl World {
         self.start();
     }
 
+    /// The application has started the WAL over, and written, while nobody looked.
+    pub(super) fn gap(&mut self, chance: &mut Chance) {
+        self.follower = None;
+        self.destination = Destination::new(String::new(), Err(String::new()));
+        self.commit(chance);
+        self.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.commit(chance);
+        self.say("gap");
+        self.restart();
+    }
+
     /// As `daemon::database::remember`.
     pub(super) fn save(&mut self, running: bool) {
         self.advance();
+        if let Some(sums) = self.destination.sums_to_keep() {
+            let mut sums = sums.clone();
+            sums.are_on_disk();
+            self.sums = Some(sums);
+            self.destination.sums_are_kept();
+        }
         let position = self.follower.as_ref().unwrap().position();
         if let Some(mut state) = self.destination.state() {
             state.under_way |= running;
@@ -206,6 +240,14 @@ impl World {
             let holes = self.destination.holes();
             self.say(format!("  settled: {settled:?}, holes: {holes:?}"));
         }
+        let view = Arc::clone(self.follower.as_ref().unwrap().view());
+        while self.destination.wants_reading() {
+            if let Read::Compared { differing } = self.destination.read_on(&view, 4096).unwrap() {
+                self.say(format!("  compared: {differing} differ"));
+                self.compared += 1;
+            }
+        }
+        drop(view);
         self.destination.tick(now);
         if self.destination.has_work() {
             self.send(fates);
@@ -258,6 +300,12 @@ impl World {
         self.server.lock().fates.clear();
         drop(upload);
         for (name, _) in &files[..result.confirmed] {
+            let header = self.server.lock().files[name]
+                .1
+                .first_chunk()
+                .map(Header::parse);
+            self.sent += 1;
+            self.tagged += usize::from(header.unwrap().unwrap().database().is_some());
             let at = self.clock.instant();
             let level = if sync(name) { Level::SYNC } else { name.level };
             let point = self.points.entry(name.txids.max()).or_insert((at, level));

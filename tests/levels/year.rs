@@ -29,7 +29,10 @@ fn live_through_a_day(world: &mut World, chance: &mut Chance, day: u64) {
         if chance.once_in(3) {
             world.clock.set(Timestamp::from_millis(86_400_000));
         }
-        world.restart();
+        match chance.once_in(2) {
+            true => world.gap(chance),
+            false => world.restart(),
+        }
     }
     let busy = chance.below(4);
     let mut left = DAY;
@@ -86,8 +89,9 @@ fn a_year_in_which_everything_happens() {
     world.check(&world.ends(), &mut chance);
     let snapshots = world.server.list(Level::SNAPSHOT).unwrap().len();
     eprintln!(
-        "{} deleted, at most {most} files, {snapshots} snapshots left",
-        world.deleted
+        "{} deleted, at most {most} files, {snapshots} snapshots left; {} compared, {} of {} files tagged",
+        world.deleted, world.compared, world.tagged, world.sent
     );
+    assert!(world.tagged > world.sent / 10 * 9 && world.compared > 0);
     assert!(most < 400 && snapshots <= 4, "{:?}", world.names());
 }
