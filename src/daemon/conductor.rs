@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{Child, Failure};
 use super::database::{self, Mailbox, Setup};
+use super::turns::Turns;
 use super::uploads::Uploads;
 use super::watch::Watcher;
 use super::{DaemonError, Event, Happening, Mode, OpenStorages, Stop, spawn};
@@ -30,6 +31,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 pub(super) struct Starter<'a> {
     pub(super) open: OpenStorages<'a>,
     pub(super) uploads: Uploads,
+    pub(super) turns: Turns,
     pub(super) watcher: Option<Arc<Watcher>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) fs: Arc<dyn FileSystem>,
@@ -52,6 +54,7 @@ impl Starter<'_> {
             fs: Arc::clone(&self.fs),
             clock: Arc::clone(&self.clock),
             uploads: self.uploads.clone(),
+            turns: self.turns.clone(),
             watcher: self.watcher.clone(),
         };
         let run = move || {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub(super) use self::outlet::OutletId;
 use self::outlet::{Outlet, Outlets};
 use super::complaint::Complaint;
+use super::turns::Turns;
 use super::uploads::Uploads;
 use super::watch::Watcher;
 use super::{Event, Stop};
@@ -46,6 +47,7 @@ pub(super) struct Setup {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) uploads: Uploads,
+    pub(super) turns: Turns,
     pub(super) watcher: Option<Arc<Watcher>>,
 }
 

@@ -8,6 +8,7 @@ mod database;
 mod directories;
 mod outage;
 mod pool;
+mod turns;
 mod uploads;
 mod watch;
 
@@ -24,6 +25,7 @@ use signal_hook::iterator::Signals;
 use self::child::{Child, Failure};
 use self::conductor::{Conductor, Starter};
 use self::database::OutletId;
+use self::turns::Turns;
 use self::uploads::{Answer, Uploads};
 use self::watch::Watcher;
 use crate::config::{Config, DatabaseConfig};
@@ -133,6 +135,7 @@ pub fn replicate(
     let starter = Starter {
         open,
         uploads: Uploads::default(),
+        turns: Turns::default(),
         watcher: watcher.clone(),
         clock: Arc::new(SystemClock),
         fs: Arc::new(SystemFiles),

@@ -2,8 +2,11 @@
 
 use super::LEVELS;
 use crate::support::application::{Load, Session};
+use crate::support::place::Place;
 use crate::support::process::eventually;
 use crate::support::rig::{Program, Rig, Settings, Sum};
+use crate::support::states::checksum;
+use walbrook::ltx::Header;
 
 /// A database's life: growing, changing in place, shrinking, growing again.
 const LIFE: [&str; 12] = [
@@ -65,6 +68,25 @@ fn every_txid_is_restored_alike(rig: &Rig, page_size: u32, auto_vacuum: u32) {
         assert_eq!(ours, theirs, "at {txid}");
         if let Some((_, source)) = states.iter().rev().find(|(at, _)| *at == txid) {
             assert_eq!(ours, *source, "at {txid}");
+        }
+    }
+    if let Place::Directory(_) = rig.place() {
+        files_say_what_litestream_restores(rig);
+    }
+}
+
+/// Every file of ours says what the database is that Litestream restores up to it.
+fn files_say_what_litestream_restores(rig: &Rig) {
+    for level in [0, 1, 2, 9] {
+        for name in rig.files(level) {
+            let bytes = std::fs::read(rig.level(level).join(&name)).unwrap();
+            let header = Header::parse(bytes.first_chunk().unwrap()).unwrap();
+            let txid = header.txids.max().value();
+            let restored = rig.restore_at(Program::Litestream17, Some(txid)).unwrap();
+            let image = std::fs::read(&restored).unwrap();
+            std::fs::remove_file(restored).unwrap();
+            let there_is = Some(checksum(&image, header.page_size));
+            assert_eq!(header.database(), there_is, "level {level}, {name}");
         }
     }
 }
@@ -137,6 +159,7 @@ fn a_replica_with_levels_is_restored_alike_at_every_stage() {
         }
         restored += 1;
     }
+    files_say_what_litestream_restores(&rig);
     println!("{restored} of {} TXIDs are ends of files", rig.newest());
     assert!(restored < rig.newest(), "level 0 is thinned out");
 }

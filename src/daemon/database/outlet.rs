@@ -20,6 +20,7 @@ use crate::config::{KeepingConfig, ReplicaConfig};
 use crate::daemon::Event;
 use crate::daemon::complaint::Complaint;
 use crate::daemon::outage::Outage;
+use crate::daemon::turns::Turns;
 use crate::daemon::uploads::{Action, Answer, Task, Uploads};
 use crate::database::{DestinationState, SumsFile};
 use crate::replica::Destination;
@@ -63,8 +64,9 @@ pub(super) struct Outlet {
     sums_trouble: Complaint,
     /// The sums are not put on disk again before this, unless the run ends.
     sums_at: Instant,
-    /// When the database is read on, if there is anything to read.
-    read_at: Instant,
+    turns: Turns,
+    /// When the database is read on, once a turn is taken for that.
+    read_at: Option<Instant>,
     /// When it is said how far it was read.
     report_at: Instant,
     /// The database's path, for messages.
@@ -115,7 +117,7 @@ impl Outlet {
         self.stop = Some(stop);
         self.destination.stop_tending(now);
         self.sync_at = now;
-        self.read_at = now;
+        self.read_at = Some(now);
     }
 
     /// Whether it is no use to wait for the last changes to arrive.
@@ -147,7 +149,7 @@ impl Outlet {
         let waits_for_sync = self.destination.has_work()
             || (self.destination.unsettled().is_some() && self.asked.is_none());
         let sync = (waits_for_sync && followed && !self.tending).then(|| self.sync_at());
-        let read = self.read_at().filter(|_| followed);
+        let read = self.read_at.filter(|_| followed && self.reads());
         let due = [sync, read, self.tend_at(), self.remind_at];
         due.into_iter().flatten().min()
     }
@@ -213,7 +215,8 @@ impl Outlets {
                 sums_file: SumsFile::new(Arc::clone(&setup.fs), meta, &storage.location()),
                 sums_trouble: Complaint::default(),
                 sums_at: now,
-                read_at: now,
+                turns: setup.turns.clone(),
+                read_at: None,
                 report_at: now,
                 database: database.to_string(),
                 adopt: setup.config.adopt,

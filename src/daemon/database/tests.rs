@@ -84,6 +84,7 @@ fn an_upload_that_hangs_does_not_keep_a_replaced_wal_from_being_taken_up() {
         fs: Arc::new(SystemFiles),
         clock: Arc::new(SystemClock),
         uploads: Uploads::default(),
+        turns: Turns::default(),
         watcher: None,
     };
     let mailbox = Mailbox::new();

@@ -1,9 +1,8 @@
 //! What goes on between the database and its sums, beside everything else.
 //!
 //! The database is read to find what has changed while it was not looked at, or to learn sums of pages that are
-//! not known: piece by piece, with a pause after each that is as long as the piece took. So the application has its
-//! disk for half of the time, and a stop or a commit never waits for more than a piece. Who waits for the end of a
-//! run has no use for pauses.
+//! not known: piece by piece, in turn with other databases, and with pauses (`daemon::turns`). So a stop or a commit
+//! never waits for more than a piece. Who waits for the end of a run has no use for pauses.
 //!
 //! The sums take 8 bytes a page, 0.2 % of a database with pages of 4 KiB, and are always written whole and synced. Once
 //! they are on disk, newer ones are worth something only after a gap: pages that were sent since go out once more
@@ -20,8 +19,6 @@ use crate::sqlite::{SqliteError, View};
 
 /// So much is read at once: a tenth of a second on a slow SD card.
 const PIECE_BYTES: usize = 1 << 20;
-/// The least pause. With all in memory, a piece takes less.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// The pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// A large database says so often how far it is.
@@ -44,13 +41,13 @@ impl Outlet {
         self.sums_file.load(inode)?.at_start(state, after_a_gap)
     }
 
-    /// When to read on, if there is anything to read.
-    pub(super) fn read_at(&self) -> Option<Instant> {
+    /// Whether there is anything to read.
+    pub(super) fn reads(&self) -> bool {
         let needed = match self.stop {
             Some(_) => self.destination.compares(),
             None => self.destination.wants_reading(),
         };
-        needed.then_some(self.read_at)
+        needed && !self.destination.is_closed()
     }
 
     /// Reads the next piece from `view`, the newest, if it is time to.
@@ -62,18 +59,22 @@ impl Outlet {
         view: &View,
         now: Instant,
     ) -> Result<(), SqliteError> {
-        if self.read_at().is_none_or(|at| now < at) {
+        if !self.reads() {
+            return Ok(());
+        }
+        let turn = *self.read_at.get_or_insert_with(|| self.turns.take(now));
+        if now < turn {
             return Ok(());
         }
         let begun = self.now();
         let read = self.destination.read_on(view, PIECE_BYTES);
         let ended = self.now();
-        let pause = match (&read, self.stop) {
-            (Err(_), _) => FAILURE_PAUSE,
-            (Ok(_), Some(_)) => Duration::ZERO,
-            (Ok(_), None) => (ended - begun).max(PAUSE_MIN),
+        self.turns.lasted(begun, ended);
+        self.read_at = match (&read, self.stop) {
+            (Err(_), _) => Some(ended + FAILURE_PAUSE),
+            (Ok(_), Some(_)) => Some(ended),
+            (Ok(_), None) => self.reads().then(|| self.turns.take(ended)),
         };
-        self.read_at = ended + pause;
         let pages = view.pages();
         match read? {
             Read::Partly => {
@@ -100,9 +101,7 @@ impl Outlet {
 
     /// Says that the database is compared, if it is.
     pub(in crate::daemon::database) fn begin_reading(&mut self) {
-        let now = self.now();
-        self.read_at = now;
-        self.report_at = now + REPORT_AFTER;
+        self.report_at = self.now() + REPORT_AFTER;
         if self.destination.compares() {
             log::info!(
                 "{}: it is not known what has changed; comparing every page with what the replica has",
