@@ -109,7 +109,6 @@ impl DatabaseThread {
                 let known = known(state, resume, &news);
                 outlet.opened(inode, state, known, under_way, vouched);
             }
-            outlet.begin_reading();
         }
         log::info!(
             "{}: {} pages of {} bytes, replicating to {}",
@@ -118,6 +117,9 @@ impl DatabaseThread {
             follower.view().page_size(),
             locations.join(" and ")
         );
+        for outlet in &mut *self.outlets {
+            outlet.begin_reading();
+        }
         self.follower = Some(follower);
         self.opened = true;
         self.unsent.clear();

@@ -323,6 +323,7 @@ impl Destination {
         let commit = upload.commit();
         let Some(new) = upload.sums().filter(|_| PageSums::are_kept(commit)) else {
             self.sums = None;
+            self.learn_later();
             return;
         };
         let continues = |sums: &SumsAt| Some(sums.at) == before;
@@ -355,7 +356,7 @@ impl Destination {
         self.doubt.is_some_and(|doubt| doubt.blind)
     }
 
-    pub(super) fn open_eyes(&mut self, now: Instant) {
+    pub(super) fn end_blindness(&mut self, now: Instant) {
         if let Some(doubt) = &mut self.doubt {
             doubt.blind &= now < doubt.until;
         }

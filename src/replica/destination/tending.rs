@@ -45,7 +45,7 @@ impl Destination {
 
     /// Looks at the time: what is due from now on is [work](Destination::has_work).
     pub fn tick(&mut self, now: Instant) {
-        self.open_eyes(now);
+        self.end_blindness(now);
         self.levels.tick(now);
     }
 
