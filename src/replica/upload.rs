@@ -328,6 +328,11 @@ impl Upload {
             late_writes_replace: false,
         };
         let files = &self.files[self.confirmed..];
+        // Of levels there is only one content for a name.
+        let syncs = files.iter().any(|file| file.name.level == Level::SYNC);
+        if syncs && let Err(error) = storage.claim(self.header.node_id) {
+            return UploadResult::not_begun(error);
+        }
         for (index, file) in files.iter().enumerate() {
             let content = FileContent {
                 upload: self,

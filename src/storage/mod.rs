@@ -152,6 +152,16 @@ pub trait Storage: Send + Sync {
         false
     }
 
+    /// Says that `writer` writes here from now on, and makes sure now and then that nobody else has said so since. To
+    /// be called before a sync is written. It matters on storages where two could write over each other's files
+    /// unnoticed; others have nothing to do.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] when somebody else has; others when the storage cannot be reached.
+    fn claim(&self, _writer: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Deletes files; those already gone are fine. Stops at the first error.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Names that are taken: two writers, answers that were lost, uploads that arrive late, servers that heed no
 //! conditions.
 
+use std::time::Duration;
+
 use walbrook::storage::s3::S3Storage;
 use walbrook::storage::{Storage, StorageError};
 use walbrook::units::Timestamp;
@@ -155,5 +157,43 @@ fn two_that_write_at_the_same_time_are_not_both_told_that_it_worked() {
             assert_eq!(get(&storages[0].1, name(0, 1, 1)), [winner as u8; 1000]);
         }
         bench.storage().delete(&[name(0, 1, 1)]).unwrap();
+    }
+}
+
+#[test]
+fn of_two_writers_the_earlier_is_told_where_conditions_are_not_heeded() {
+    for kind in Kind::all() {
+        let bench = Bench::new(kind);
+        let writer = || {
+            let storage = bench.storage().exclusive();
+            storage.with_claim_believed_for(Duration::from_millis(500))
+        };
+        let (one, other) = (writer(), writer());
+        one.claim(1).unwrap();
+        write(&one, 1, b"one").unwrap();
+        other.claim(2).unwrap();
+        let asked = || (bench.proxy.counts().put, bench.proxy.counts().get);
+        let before = asked();
+        one.claim(1).unwrap();
+        assert_eq!(asked(), before, "{kind:?}: not each time");
+        std::thread::sleep(Duration::from_millis(600));
+        match (kind, one.claim(1)) {
+            (Kind::SeaweedFs, kept) => kept.unwrap(),
+            (_, Err(StorageError::InUse { by: Some(by), .. })) => assert_eq!(by.writer, 2),
+            (_, kept) => panic!("{kind:?}: {kept:?}"),
+        }
+        other.claim(2).unwrap();
+        assert_eq!(
+            other.list_all().unwrap().len(),
+            1,
+            "{kind:?}: it is no file"
+        );
+        other.delete_all().unwrap();
+        let left = |key: &String| !key.ends_with('/');
+        assert!(
+            !bench.keys().iter().any(left),
+            "{kind:?}: {:?}",
+            bench.keys()
+        );
     }
 }

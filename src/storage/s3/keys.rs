@@ -14,6 +14,11 @@ pub(super) fn key(path: &str, name: FileName) -> String {
     )
 }
 
+/// The object that says who writes to the replica at `path`. It is no LTX file, and in no level.
+pub(super) fn claim(path: &str) -> String {
+    format!("{path}/walbrook-writer")
+}
+
 /// What the objects of a level begin with.
 pub(super) fn level_prefix(path: &str, level: Level) -> String {
     format!("{path}/{:04x}/", level.value())

@@ -8,6 +8,7 @@ mod answer;
 #[cfg(any(test, fuzzing))]
 mod anything;
 mod bucket;
+mod claim;
 mod credentials;
 mod delete;
 mod endpoint;
@@ -27,8 +28,10 @@ mod times;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use self::bucket::Bucket;
+use self::claim::Claim;
 use self::put::{Conditions, Object, Writing};
 use super::memory::Memory;
 use super::{ByteRange, Content, FileInfo, FileName, Network, Rival, Storage, StorageError};
@@ -49,6 +52,7 @@ pub struct S3Storage {
     bucket: Arc<Bucket>,
     memory: Arc<Memory>,
     writing: Writing,
+    claim: Claim,
     exclusive: bool,
     /// Whether the server is known to keep the names of objects as they are.
     keeps_names: AtomicBool,
@@ -67,6 +71,7 @@ impl S3Storage {
             writing: Writing::new(bucket.target().conditional_put),
             bucket: Arc::new(bucket),
             memory: Arc::clone(&network.memory),
+            claim: Claim::new(),
             exclusive: false,
         })
     }
@@ -76,6 +81,14 @@ impl S3Storage {
     pub fn exclusive(self) -> S3Storage {
         S3Storage {
             exclusive: true,
+            ..self
+        }
+    }
+
+    /// The same, looking so often who else may write to it.
+    pub fn with_claim_believed_for(self, believed: Duration) -> S3Storage {
+        S3Storage {
+            claim: self.claim.believed_for(believed),
             ..self
         }
     }
@@ -210,6 +223,14 @@ impl Storage for S3Storage {
         self.writing.conditions() != Conditions::Heeded
     }
 
+    fn claim(&self, writer: u64) -> Result<(), StorageError> {
+        if !self.exclusive || self.writing.conditions() == Conditions::Heeded {
+            return Ok(());
+        }
+        let key = keys::claim(self.path());
+        self.claim.keep(&self.bucket, &self.writing, &key, writer)
+    }
+
     fn stamps_files(&self) -> bool {
         true
     }
@@ -228,6 +249,7 @@ impl Storage for S3Storage {
             .into_iter()
             .map(|object| object.key)
             .filter(|key| keys::is_in_level(self.path(), key))
+            .chain([keys::claim(self.path())])
             .collect();
         delete::delete(&self.bucket, &keys)
     }

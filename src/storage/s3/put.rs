@@ -69,7 +69,7 @@ impl Writing {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn found(&self, conditions: Conditions) {
+    pub(super) fn found(&self, conditions: Conditions) {
         *self
             .conditions
             .lock()
