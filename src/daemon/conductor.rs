@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem::{replace, take};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -228,7 +228,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Has the thread of a database that has gone send what it still has, and end.
-    fn remove(&mut self, path: &PathBuf) {
+    fn remove(&mut self, path: &Path) {
         let stop = Stop {
             gone: true,
             ..self.stop_by(Some(Instant::now() + self.timeout), true)

@@ -106,7 +106,10 @@ impl Walk<'_> {
         let path = files.directory.join(relative);
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
-            let kind = entry.file_type()?;
+            // Gone by now, where that has to be looked up.
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             let inside = relative.join(entry.file_name());
             if kind.is_dir() {
                 if files.recursive && !self.directory.leaves_out(&entry.path()) {
