@@ -21,6 +21,11 @@ impl DatabaseThread {
         let Some(follower) = &self.follower else {
             return;
         };
+        // Of a database that has moved it would be of no use, and directories made for it would be in the way when the
+        // directory it was in comes back.
+        if follower.files().check_unmoved().is_err() {
+            return;
+        }
         let inode = follower.files().inode();
         for outlet in &mut *self.outlets {
             if outlet.keep_sums(inode, now, durability) {
