@@ -52,6 +52,7 @@ impl Bench {
         app.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
         let options = OpenOptions {
             patience: Duration::from_secs(1),
+            destinations: 1,
         };
         let files = DatabaseFiles::open(&rig.db(), options).unwrap();
         let mut news = PageSet::default();

@@ -67,22 +67,27 @@ pub(crate) fn run(
     let rows = found.databases.iter().flat_map(|database| {
         let row = |replica: &ReplicaConfig| {
             let path = database.path.display().to_string();
-            (path, replica.location.kind())
+            let shown = match &database.replicas[..] {
+                [_] => replica.location.kind().to_owned(),
+                // Of several it has to be said which.
+                _ => replica.location.to_string(),
+            };
+            (path, shown)
         };
         database.replicas.iter().map(row)
     });
     if arguments.json {
-        let object = |(path, kind)| {
+        let object = |(path, replica)| {
             Json::Object(vec![
                 ("path", Json::Text(path)),
-                ("replica", Json::text(kind)),
+                ("replica", Json::Text(replica)),
             ])
         };
         writeln!(out, "{}", Json::List(rows.map(object).collect()))?;
     } else {
         let mut table = Table::new(["path", "replica"]);
-        for (path, kind) in rows {
-            table.add([path, kind.to_owned()]);
+        for (path, replica) in rows {
+            table.add([path, replica]);
         }
         write!(out, "{table}")?;
     }

@@ -35,6 +35,13 @@ pub(super) const NO_EXPAND_ENV: Flag = Flag {
     help: "Leave $VARIABLES in the configuration as they are",
 };
 
+/// The flag that says which of several replicas is read.
+pub(super) const REPLICA: Flag = Flag {
+    name: "replica",
+    value: Some("N"),
+    help: "Of a database with several replicas, read only the Nth of the configuration",
+};
+
 /// What a command line asks of a command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Rewritten {

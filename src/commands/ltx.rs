@@ -1,12 +1,12 @@
 //! `walbrook ltx`: what files a replica has.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use argh::FromArgs;
 
 use super::flags::{self, Flag};
 use super::json::Json;
-use super::source::{ConfigFile, ReplicaSource};
+use super::source::{ConfigFile, ReplicaSource, none_of, warn_of};
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::storage::FileInfo;
@@ -16,10 +16,11 @@ pub(super) const HELP: CommandHelp = CommandHelp {
     name: "ltx",
     arguments: "DB_PATH|REPLICA_URL",
     summary: "List the files of a replica",
-    details: "A database path must be in the configuration.",
+    details: "A database path must be in the configuration; of several replicas, all are listed.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
+        flags::REPLICA,
         Flag {
             name: "level",
             value: Some("LEVEL"),
@@ -42,6 +43,9 @@ pub(crate) struct LtxArguments {
     /// no environment variables
     #[argh(switch)]
     no_expand_env: bool,
+    /// which replica
+    #[argh(option)]
+    replica: Option<String>,
     /// which level
     #[argh(option)]
     level: Option<String>,
@@ -70,26 +74,61 @@ pub(crate) struct LtxOptions {
 /// When the arguments make no sense together or the replica cannot be looked into.
 pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
-    let storage = options.source.open()?;
-    let files = match options.level {
-        Some(level) => storage.list(level)?,
-        None => storage.list_all()?,
-    };
-    match options.json {
-        true => writeln!(out, "{}", Json::List(files.iter().map(json).collect()))?,
-        false => write!(out, "{}", table(&files))?,
+    let opened = options.source.open()?;
+    let (mut listed, mut failed) = (Vec::new(), Vec::new());
+    for storage in &opened.storages {
+        let files = match options.level {
+            Some(level) => storage.list(level),
+            None => storage.list_all(),
+        };
+        match files {
+            Ok(files) => listed.push((storage.location(), files)),
+            Err(error) => failed.push((storage.location(), error.to_string())),
+        }
+    }
+    if listed.is_empty() {
+        return Err(none_of(&failed));
+    }
+    warn_of(&failed);
+    match (options.json, opened.several) {
+        (true, several) => writeln!(out, "{}", json(&listed, several))?,
+        (false, true) => write_tables(&listed, out)?,
+        (false, false) => {
+            for (_, files) in &listed {
+                write!(out, "{}", table(files))?;
+            }
+        }
     }
     Ok(Outcome::Success)
 }
 
-fn json(file: &FileInfo) -> Json {
-    Json::Object(vec![
-        ("level", Json::Number(file.name.level.value().into())),
-        ("min_txid", Json::text(file.name.txids.min())),
-        ("max_txid", Json::text(file.name.txids.max())),
-        ("size", Json::Number(file.size)),
-        ("timestamp", Json::text(file.created)),
-    ])
+fn json(listed: &[(String, Vec<FileInfo>)], several: bool) -> Json {
+    let mut items = Vec::new();
+    for (location, files) in listed {
+        for file in files {
+            let mut fields = vec![
+                ("level", Json::Number(file.name.level.value().into())),
+                ("min_txid", Json::text(file.name.txids.min())),
+                ("max_txid", Json::text(file.name.txids.max())),
+                ("size", Json::Number(file.size)),
+                ("timestamp", Json::text(file.created)),
+            ];
+            if several {
+                fields.push(("replica", Json::text(location)));
+            }
+            items.push(Json::Object(fields));
+        }
+    }
+    Json::List(items)
+}
+
+/// A table for each replica, under its name.
+fn write_tables(listed: &[(String, Vec<FileInfo>)], out: &mut dyn Write) -> io::Result<()> {
+    for (index, (location, files)) in listed.iter().enumerate() {
+        let space = if index > 0 { "\n" } else { "" };
+        write!(out, "{space}{location}:\n{}", table(files))?;
+    }
+    Ok(())
 }
 
 fn table(files: &[FileInfo]) -> Table<5> {
@@ -118,7 +157,12 @@ fn options(arguments: LtxArguments) -> Result<LtxOptions, CommandError> {
     };
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     Ok(LtxOptions {
-        source: ReplicaSource::from_arguments(arguments.rest, config, "walbrook ltx DB_PATH")?,
+        source: ReplicaSource::from_arguments(
+            arguments.rest,
+            arguments.replica.as_deref(),
+            config,
+            "walbrook ltx DB_PATH",
+        )?,
         level,
         json: arguments.json,
     })

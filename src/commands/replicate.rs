@@ -19,7 +19,8 @@ pub(super) const HELP: CommandHelp = CommandHelp {
     name: "replicate",
     arguments: "[DB_PATH REPLICA_URL]",
     summary: "Replicate databases until stopped",
-    details: "Without arguments, every database of the configuration is replicated, and those of its directories.",
+    details: "Without arguments, every database of the configuration is replicated, and those of its directories. \
+              More than one REPLICA_URL may be given.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
@@ -238,17 +239,13 @@ fn source(arguments: &[String], file: ConfigFile) -> Result<ReplicateSource, Com
             "must specify at least one replica URL for {database}"
         ))
         .with_try(example(database))),
-        [_, _] if file.explicit.is_some() => Err(CommandError::new(
+        [_, _, ..] if file.explicit.is_some() => Err(CommandError::new(
             "cannot specify a replica URL and the -config flag; leave one of them out",
         )),
-        [database, url] => {
-            let config = Config::from_arguments(database, url)?;
+        [database, url, more @ ..] => {
+            let config = Config::from_arguments(database, url, more)?;
             Ok(ReplicateSource::Arguments(Box::new(config)))
         }
-        [database, ..] => Err(CommandError::new(
-            "multiple replicas on a single database are no longer supported; name one replica URL",
-        )
-        .with_try(example(database))),
     }
 }
 

@@ -8,12 +8,12 @@ use argh::FromArgs;
 use super::flags::{self, Flag};
 use super::json::Json;
 use super::progress::ProgressLine;
-use super::source::{ConfigFile, ReplicaSource};
+use super::source::{ConfigFile, Opened, ReplicaSource, none_of, warn_of};
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::config::{Base, LogLevel};
 use crate::ltx::name::file_name;
-use crate::restore::{self, Existing, Integrity, Plan, Report, Target};
+use crate::restore::{self, Candidate, Existing, Integrity, Plan, Report, RestoreError, Target};
 use crate::storage::{FileInfo, Storage};
 use crate::units::{Timestamp, Txid};
 
@@ -21,10 +21,12 @@ pub(super) const HELP: CommandHelp = CommandHelp {
     name: "restore",
     arguments: "DB_PATH|REPLICA_URL",
     summary: "Restore a database from its replica",
-    details: "A database path must be in the configuration; a replica URL needs -o.",
+    details: "A database path must be in the configuration; of several replicas the one with the newest state is \
+              taken. A replica URL needs -o.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
+        flags::REPLICA,
         flag(
             "o",
             "PATH",
@@ -91,6 +93,9 @@ pub(crate) struct RestoreArguments {
     /// no environment variables
     #[argh(switch)]
     no_expand_env: bool,
+    /// which replica
+    #[argh(option)]
+    replica: Option<String>,
     /// where to
     #[argh(option, long = "o")]
     output: Option<String>,
@@ -163,18 +168,9 @@ pub(crate) fn run(
 ) -> Result<Outcome, CommandError> {
     let options = options(arguments)?;
     super::start_logging(LogLevel::Warn);
-    let storage = options.source.open()?;
-    match options.dry_run {
-        true => dry_run(&*storage, &options, out),
-        false => restore(&*storage, &options, out),
+    if options.dry_run {
+        return dry_run(&options, out);
     }
-}
-
-fn restore(
-    storage: &dyn Storage,
-    options: &RestoreOptions,
-    out: &mut dyn Write,
-) -> Result<Outcome, CommandError> {
     let how = restore::Options {
         existing: options.existing,
         integrity: options.integrity,
@@ -185,18 +181,46 @@ fn restore(
         .output
         .canonicalize()
         .unwrap_or_else(|_| options.output.clone());
-    let mut progress = ProgressLine::new();
-    let result = restore::restore(storage, options.target, &output, &how, &mut |at| {
-        progress.show(at);
-    });
-    progress.clear();
+    let opened = options.source.open()?;
+    // Before anybody is asked.
+    if !restore::is_free(&output, &how).map_err(told)? {
+        return kept();
+    }
+    let mut candidates = candidates(&opened, &options)?.into_iter().peekable();
+    while let Some(candidate) = candidates.next() {
+        let storage = candidate.storage();
+        let mut progress = ProgressLine::new();
+        let result = candidate.restore(&output, &how, &mut |at| progress.show(at));
+        progress.clear();
+        match result {
+            Err(error) if error.is_of_replica() && candidates.peek().is_some() => {
+                warn_of(&[(storage.location(), error.to_string())]);
+            }
+            result => return report(result, storage, opened.several, &options, out),
+        }
+    }
+    nothing()
+}
+
+/// Tells how a restore ended.
+fn report(
+    result: Result<restore::Outcome, RestoreError>,
+    storage: &dyn Storage,
+    several: bool,
+    options: &RestoreOptions,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     match result {
         Ok(restore::Outcome::Restored(report)) if options.json => {
             writeln!(out, "{}", report_json(&report, storage, options))?;
         }
         Ok(restore::Outcome::Restored(report)) => {
+            let source = match several {
+                true => format!(" of {}", storage.location()),
+                false => String::new(),
+            };
             eprintln_unless_closed(&format!(
-                "restored {} to txid {}: {} files, {} bytes, {} ms",
+                "restored {} to txid {}{source}: {} files, {} bytes, {} ms",
                 options.output.display(),
                 report.txid,
                 report.files,
@@ -204,15 +228,52 @@ fn restore(
                 report.duration.as_millis()
             ));
         }
-        Ok(restore::Outcome::KeptExisting) => {
-            eprintln_unless_closed("database already exists, skipping");
-        }
-        Err(error) if options.if_replica_exists && error.is_not_available() => {
-            eprintln_unless_closed("no matching backups found, skipping");
-        }
-        Err(error) => return Err(CommandError::new(error.to_string())),
+        Ok(restore::Outcome::KeptExisting) => return kept(),
+        Err(error) if options.if_replica_exists && error.is_not_available() => return nothing(),
+        Err(error) => return Err(told(error)),
     }
     Ok(Outcome::Success)
+}
+
+/// The replicas to restore from, the best first. None when there is no replica, and that is fine.
+fn candidates<'a>(
+    opened: &'a Opened,
+    options: &RestoreOptions,
+) -> Result<Vec<Candidate<'a>>, CommandError> {
+    if let (Target::Txid(_), true) = (options.target, opened.several) {
+        return Err(CommandError::new(
+            "-txid means another state in each of several replicas; say which with -replica, or a time with -timestamp",
+        )
+        .with_try("walbrook ltx DB_PATH"));
+    }
+    let storages = opened.storages.iter().map(|storage| &**storage);
+    let (found, others) = restore::candidates(storages, options.target);
+    let nothing_there = others.iter().all(|(_, error)| error.is_not_available());
+    let failed: Vec<(String, String)> = others
+        .iter()
+        .map(|(storage, error)| (storage.location(), error.to_string()))
+        .collect();
+    if found.is_empty() && !(options.if_replica_exists && nothing_there) {
+        return Err(none_of(&failed));
+    }
+    if !found.is_empty() {
+        warn_of(&failed);
+    }
+    Ok(found)
+}
+
+fn kept() -> Result<Outcome, CommandError> {
+    eprintln_unless_closed("database already exists, skipping");
+    Ok(Outcome::Success)
+}
+
+fn nothing() -> Result<Outcome, CommandError> {
+    eprintln_unless_closed("no matching backups found, skipping");
+    Ok(Outcome::Success)
+}
+
+fn told(error: RestoreError) -> CommandError {
+    CommandError::new(error.to_string())
 }
 
 fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
@@ -226,22 +287,16 @@ fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions)
     ])
 }
 
-fn dry_run(
-    storage: &dyn Storage,
-    options: &RestoreOptions,
-    out: &mut dyn Write,
-) -> Result<Outcome, CommandError> {
-    let plan = match restore::plan_from(storage, options.target) {
-        Ok(plan) => plan,
-        Err(error) if options.if_replica_exists && error.is_not_available() => {
-            eprintln_unless_closed("no matching backups found, skipping");
-            return Ok(Outcome::Success);
-        }
-        Err(error) => return Err(CommandError::new(error.to_string())),
+fn dry_run(options: &RestoreOptions, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let opened = options.source.open()?;
+    let candidates = candidates(&opened, options)?;
+    let Some(first) = candidates.first() else {
+        return nothing();
     };
+    let (plan, storage) = (first.plan(), first.storage());
     match options.json {
-        true => writeln!(out, "{}", plan_json(&plan, storage, options))?,
-        false => write_plan(&plan, storage, options, out)?,
+        true => writeln!(out, "{}", plan_json(plan, storage, options))?,
+        false => write_plan(plan, storage, options, out)?,
     }
     Ok(Outcome::Success)
 }
@@ -325,7 +380,8 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     let shown = arguments.rest.first().cloned();
     let example = "walbrook restore DB_PATH";
-    let source = ReplicaSource::from_arguments(arguments.rest, config, example)?;
+    let number = arguments.replica.as_deref();
+    let source = ReplicaSource::from_arguments(arguments.rest, number, config, example)?;
     // Of a configured database it is known that it is still replicated: where nothing is newer, nothing happened.
     if let (Target::Before(time), ReplicaSource::Database { .. }) = (target, &source) {
         target = Target::AsOf(time);

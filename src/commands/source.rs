@@ -1,10 +1,14 @@
 //! What a command works on: the configuration, or a database and a replica named on the command line.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{CommandError, open};
-use crate::config::{Config, ConfigError, ReplicaLocation, Warning, database_path, is_url};
+use crate::config::{
+    Config, ConfigError, DatabaseConfig, ReplicaConfig, ReplicaLocation, Warning, database_path,
+    is_url,
+};
 use crate::storage::{Bounds, Network, Storage};
 use crate::sys::clock::SystemClock;
 
@@ -35,38 +39,71 @@ impl ConfigFile {
     }
 }
 
-/// The replica a command reads.
+/// The replicas a command reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ReplicaSource {
-    /// That of a configured database.
+    /// Those of a configured database.
     Database {
         /// The database, absolute.
         path: PathBuf,
-        /// Where its replica is configured.
+        /// Where its replicas are configured.
         config: ConfigFile,
+        /// Which of them, counted from 1; none for all.
+        number: Option<usize>,
     },
     /// The one at this place.
     Url(ReplicaLocation),
 }
 
 impl ReplicaSource {
-    /// Opens the replica for reading. Reads the configuration if need be, and prints its warnings.
-    pub(super) fn open(&self) -> Result<Arc<dyn Storage>, CommandError> {
+    /// Opens the replicas for reading, at least one. Reads the configuration if need be, and prints its warnings. Of
+    /// several, those that cannot be used are warned of and left out.
+    pub(super) fn open(&self) -> Result<Opened, CommandError> {
         let network = |bounds| Network::new(bounds, Arc::new(SystemClock));
         match self {
-            ReplicaSource::Url(location) => open::storage(location, &network(Bounds::default())),
-            ReplicaSource::Database { path, config } => {
+            ReplicaSource::Url(location) => {
+                let network = network(Bounds::default());
+                Ok(Opened {
+                    storages: vec![open::storage(location, &network)?],
+                    several: false,
+                })
+            }
+            ReplicaSource::Database {
+                path,
+                config,
+                number,
+            } => {
                 let (config, warnings) = config.load()?;
                 super::print_warnings(&warnings);
-                let location = &config.find(path)?.replicas[0].location;
-                open::storage(location, &network(config.network))
+                let network = network(config.network);
+                let database = config.find(path)?;
+                let replicas = chosen(&database, *number)?;
+                let (mut storages, mut failed) = (Vec::new(), Vec::new());
+                for replica in replicas {
+                    match open::storage(&replica.location, &network) {
+                        Ok(storage) => storages.push(storage),
+                        Err(error) => {
+                            failed.push((replica.location.to_string(), error.to_string()))
+                        }
+                    }
+                }
+                if storages.is_empty() {
+                    return Err(none_of(&failed));
+                }
+                warn_of(&failed);
+                Ok(Opened {
+                    storages,
+                    several: replicas.len() > 1,
+                })
             }
         }
     }
 
-    /// From the one argument of `walbrook COMMAND`; `example` completes that to a line that would work.
+    /// From the one argument of `walbrook COMMAND` and the value of `-replica`; `example` completes that to a line that
+    /// would work.
     pub(super) fn from_arguments(
         mut arguments: Vec<String>,
+        number: Option<&str>,
         config: ConfigFile,
         example: &str,
     ) -> Result<ReplicaSource, CommandError> {
@@ -83,11 +120,78 @@ impl ReplicaSource {
                     "cannot specify a replica URL and the -config flag; the URL alone says where the replica is",
                 ));
             }
+            if number.is_some() {
+                return Err(CommandError::new(
+                    "cannot specify a replica URL and the -replica flag; the URL alone says which replica",
+                ));
+            }
             return Ok(ReplicaSource::Url(ReplicaLocation::parse_url(&argument)?));
         }
         let path = database_path(&argument)?;
-        Ok(ReplicaSource::Database { path, config })
+        let number = number.map(replica_number).transpose()?;
+        Ok(ReplicaSource::Database {
+            path,
+            config,
+            number,
+        })
     }
+}
+
+/// Replicas that are open for reading, at least one.
+pub(super) struct Opened {
+    pub(super) storages: Vec<Arc<dyn Storage>>,
+    /// There are others, or would be.
+    pub(super) several: bool,
+}
+
+/// Why none of the replicas, named with their errors, will do.
+pub(super) fn none_of(failed: &[(String, String)]) -> CommandError {
+    match failed {
+        [(_, error)] => CommandError::new(error),
+        _ => {
+            let each: Vec<String> = failed
+                .iter()
+                .map(|(location, error)| format!("{location}: {error}"))
+                .collect();
+            CommandError::new(format!("none of the replicas will do: {}", each.join("; ")))
+        }
+    }
+}
+
+/// Tells on stderr which replicas are done without.
+pub(super) fn warn_of(failed: &[(String, String)]) {
+    for (location, error) in failed {
+        let line = format!("Warning: doing without the replica {location}: {error}");
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+fn replica_number(text: &str) -> Result<usize, CommandError> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| {
+        CommandError::new(format!(
+            "invalid value {text:?} for flag -replica: write 1 for the first one of the configuration, 2 for the second"
+        ))
+    })
+}
+
+/// All replicas of `database`, or that of this number.
+fn chosen(
+    database: &DatabaseConfig,
+    number: Option<usize>,
+) -> Result<&[ReplicaConfig], CommandError> {
+    let replicas = &database.replicas;
+    let Some(number) = number else {
+        return Ok(replicas);
+    };
+    replicas.get(number - 1..number).ok_or_else(|| {
+        let count = replicas.len();
+        CommandError::new(format!(
+            "there is no replica {number} of {}: it has {count}, counted from 1",
+            database.path.display()
+        ))
+        .with_try("walbrook databases")
+    })
 }
 
 /// Whether this is a database path with SQLite's own prefix, not a replica.

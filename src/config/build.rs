@@ -177,33 +177,26 @@ fn replicas(
         }
         // Named as the one that it is.
         (None, [one]) => vec![("replica".to_owned(), one)],
-        (None, [_, second, ..]) => {
-            return Err(section.invalid(
-                second.position,
-                "replicas",
-                "multiple replicas on a single database are no longer supported; keep one, as `replica`",
-            ));
-        }
         (None, several) => several
             .iter()
             .enumerate()
             .map(|(index, node)| (format!("replicas[{index}]"), &**node))
             .collect(),
     };
-    let mut replicas = Vec::new();
-    let mut places = Vec::new();
+    let (mut replicas, mut places) = (Vec::new(), Vec::new());
     for (name, node) in nodes {
         let name = format!("{}{name}.", section.name);
         let (config, place) = replica(node, name, top, base, warnings)?;
         replicas.push(config);
         places.push(place);
     }
-    let replicas = Replicas::several(replicas).ok_or_else(|| {
-        section.missing(
+    let mut replicas = replicas.into_iter();
+    let Some(first) = replicas.next() else {
+        return Err(section.missing(
             "must specify replica for database: add `replica:` with `path:` or `url:` below it",
-        )
-    })?;
-    Ok((replicas, places))
+        ));
+    };
+    Ok((Replicas::several(first, replicas.collect()), places))
 }
 
 /// How and where the place of a replica stands in the configuration.

@@ -264,22 +264,22 @@ fn check_pair(
 ) -> Result<(), Collision> {
     let (one, other) = (&first.place, &second.place);
     if one.shares_files(other) || other.shares_files(one) {
-        let each = match earlier.path.real == later.path.real {
-            true => "replica",
-            false => "database",
-        };
-        return collision(
-            second.position,
-            format!(
-                "the replica {} of {}{} is also that of {}{}; give each {each} a {} of its own",
+        let noun = other.noun();
+        let message = match earlier.path.real == later.path.real {
+            true => format!(
+                "the replicas {} and {} of {} would share files; give each a {noun} of its own",
+                first.shown, second.shown, later.path
+            ),
+            false => format!(
+                "the replica {} of {}{} is also that of {}{}; give each database a {noun} of its own",
                 second.shown,
                 later.path,
                 in_line(second.position),
                 earlier.path,
-                in_line(first.position),
-                other.noun()
+                in_line(first.position)
             ),
-        );
+        };
+        return collision(second.position, message);
     }
     if one.contains(other) || other.contains(one) {
         warn(

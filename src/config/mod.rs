@@ -71,19 +71,27 @@ impl Config {
         read(text, expand, &Base::of_process())
     }
 
-    /// The configuration of `replicate DB URL`: one database, every setting at its default.
+    /// The configuration of `replicate DB URL …`: one database, every setting at its default.
     ///
     /// # Errors
-    /// When either is not what it should be.
-    pub fn from_arguments(database: &str, url: &str) -> Result<Config, ConfigError> {
+    /// When any of them is not what it should be.
+    pub fn from_arguments(
+        database: &str,
+        url: &str,
+        more: &[String],
+    ) -> Result<Config, ConfigError> {
         let path = database_path(database)?;
-        let location = ReplicaLocation::parse_url(url).map_err(ConfigError::new)?;
-        let replicas = Replicas::one(ReplicaConfig::new(location));
+        let replica = |url: &str| {
+            let location = ReplicaLocation::parse_url(url).map_err(ConfigError::new)?;
+            Ok(ReplicaConfig::new(location))
+        };
+        let others: Result<_, ConfigError> = more.iter().map(|url| replica(url)).collect();
+        let replicas = Replicas::several(replica(url)?, others?);
         let start = Position { line: 1, column: 1 };
         let placed = claims::Placed {
+            replica_positions: vec![start; replicas.len()],
             database: DatabaseConfig::new(path, replicas),
             path_position: start,
-            replica_positions: vec![start],
         };
         claims::check(std::slice::from_ref(&placed), &mut Vec::new())
             .map_err(|error| ConfigError::new(error.problem))?;

@@ -121,9 +121,9 @@ impl Replicas {
         Replicas(vec![replica])
     }
 
-    /// All of these; none when there are none.
-    pub fn several(replicas: Vec<ReplicaConfig>) -> Option<Replicas> {
-        (!replicas.is_empty()).then_some(Replicas(replicas))
+    /// The first one, and these after it.
+    pub fn several(first: ReplicaConfig, others: Vec<ReplicaConfig>) -> Replicas {
+        Replicas([vec![first], others].concat())
     }
 
     /// The same, each at the place that `place` gives for its number and the place it has.

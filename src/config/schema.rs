@@ -120,7 +120,7 @@ pub(super) const REPLICA: &[&[Key]] = &[
         inert(
             "name",
             Off::EmptyText,
-            "a database has one replica, which needs no name",
+            "replicas are told apart by where they are",
         ),
         of("part-size", "s3"),
         of("concurrency", "s3"),

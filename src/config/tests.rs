@@ -47,6 +47,27 @@ fn with(top: &str, database: &str, replica: &str) -> String {
 }
 
 #[test]
+fn a_database_with_several_replicas() {
+    let config = quiet(
+        "sync-interval: 5s\ndbs:\n - path: /srv/app.db\n   replicas:\n    - path: /backup/app\n    - url: s3://b/app\n      \
+         sync-interval: 1h\n",
+    );
+    let [directory, bucket] = &config.databases[0].replicas[..] else {
+        panic!("two replicas");
+    };
+    assert_eq!(
+        directory.location.directory(),
+        Some(Path::new("/backup/app"))
+    );
+    assert_eq!(directory.sync_interval, Duration::from_secs(5));
+    assert_eq!(bucket.location.to_string(), "s3://b/app");
+    assert_eq!(bucket.sync_interval, Duration::from_secs(3600));
+    let one = quiet("dbs:\n - path: /srv/app.db\n   replicas:\n    - path: /backup/app\n");
+    let same = quiet("dbs:\n - path: /srv/app.db\n   replica:\n     path: /backup/app\n");
+    assert_eq!(one, same);
+}
+
+#[test]
 fn the_smallest_configuration_takes_every_default() {
     let config = quiet("dbs:\n  - path: app.db\n    replica:\n      path: ~/backup\n");
     let location = ReplicaLocation::File(PathBuf::from("/home/ada/backup"));
@@ -336,9 +357,9 @@ fn the_environment_is_put_in_before_parsing() {
 
 #[test]
 fn a_replica_beside_its_database_is_refused_on_the_command_line_too() {
-    let config = Config::from_arguments("/srv/a.db", "file:///r").unwrap();
+    let config = Config::from_arguments("/srv/a.db", "file:///r", &[]).unwrap();
     assert_eq!(config.databases.len(), 1);
-    let error = Config::from_arguments("/srv/a.db", "file:///srv/a.db").unwrap_err();
+    let error = Config::from_arguments("/srv/a.db", "file:///srv/a.db", &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the replica /srv/a.db is at the file of the database /srv/a.db; choose a directory"

@@ -118,6 +118,12 @@ impl RestoreError {
         )
     }
 
+    /// Whether it is the replica's fault, so that another replica may do.
+    pub fn is_of_replica(&self) -> bool {
+        use RestoreError::{Io, NoSpace, Output};
+        !matches!(self, Io { .. } | NoSpace { .. } | Output { .. })
+    }
+
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> RestoreError {
         let path = path.to_path_buf();
         RestoreError::Io {

@@ -5,6 +5,7 @@
 //! the output stays what it was.
 
 mod apply;
+mod candidate;
 mod error;
 mod fetch;
 mod image;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use apply::Progress;
+pub use candidate::{Candidate, candidates};
 pub use error::RestoreError;
 pub use fetch::PAUSES;
 pub use integrity::Integrity;
@@ -89,22 +91,41 @@ pub fn restore(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RestoreError> {
-    let start = Instant::now();
-    if !output::check(&*options.files, output, options.existing)? {
+    if !is_free(output, options)? {
         return Ok(Outcome::KeptExisting);
     }
+    Candidate::find(storage, target)?.restore(output, options, progress)
+}
+
+/// Whether there is anything to do: false when a database is there that is to be kept.
+///
+/// # Errors
+/// When the output must not be written to.
+pub fn is_free(output: &Path, options: &Options) -> Result<bool, RestoreError> {
+    output::check(&*options.files, output, options.existing)
+}
+
+/// Carries out `plan`, and makes a new one for `target` when files of it have gone meanwhile.
+fn carry_out(
+    mut plan: Plan,
+    storage: &dyn Storage,
+    target: Target,
+    output: &Path,
+    options: &Options,
+    start: Instant,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RestoreError> {
     let mut replans = 0;
-    let (plan, side) = loop {
-        let plan = plan_from(storage, target)?;
+    loop {
         match build(&plan, storage, output, options, progress) {
             Err(error) if error.is_gone() && replans < REPLANS_MAX => {
                 replans += 1;
                 log::info!("{error}: retention removed it? planning anew");
+                plan = plan_from(storage, target)?;
             }
-            side => break (plan, side?),
+            side => return finish(side?, &plan, options, start),
         }
-    };
-    finish(side, &plan, options, start)
+    }
 }
 
 /// Carries out a plan made before, as [`restore`] does.
@@ -119,7 +140,7 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RestoreError> {
     let start = Instant::now();
-    if !output::check(&*options.files, output, options.existing)? {
+    if !is_free(output, options)? {
         return Ok(Outcome::KeptExisting);
     }
     let side = build(plan, storage, output, options, progress)?;

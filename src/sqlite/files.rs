@@ -21,8 +21,10 @@ use crate::sys::fs::{FileIdentity, born, with_suffix};
 use crate::sys::machine::number_of;
 use crate::sys::random;
 
-/// How many views there can be at once, those still being uploaded included, and one more for checkpoints.
-const CONNECTIONS_MAX: usize = 5;
+/// How many connections there can be for views of our own and checkpoints: the newest view, the next, a checkpoint.
+const CONNECTIONS_OWN: usize = 3;
+/// And for each destination: the view that an upload to it holds, and one that was called back and is not let go yet.
+const CONNECTIONS_EACH: usize = 2;
 /// How many of their connections are open from the start, and how many are kept while unused: for the view that is
 /// held, and for the next one. A thousand idle databases have no more.
 const CONNECTIONS_AT_REST: usize = 2;
@@ -32,6 +34,8 @@ const CONNECTIONS_AT_REST: usize = 2;
 pub struct OpenOptions {
     /// How long to wait for the application's locks when opening and when switching to WAL mode.
     pub patience: Duration,
+    /// To how many destinations views of it go.
+    pub destinations: usize,
 }
 
 /// A number for one very file: another one that is put at its path has another, even where it gets the inode of the
@@ -84,6 +88,8 @@ struct Turns {
     idle: Vec<Connection>,
     /// How many are lent, or being opened to be.
     lent: usize,
+    /// How many may be.
+    most: usize,
 }
 
 /// A descriptor and the name it was opened by.
@@ -107,7 +113,7 @@ impl DatabaseFiles {
         })?;
         let found =
             FileIdentity::of(&fs::metadata(&path).map_err(|e| io_error("inspect", &path, e))?);
-        let registration = Registration::new(found, &path)?;
+        let registration = Registration::new(found, options.destinations, &path)?;
         let database = Named::open(path.clone())?;
         if database.identity != found {
             return Err(SqliteError::Replaced(path));
@@ -136,7 +142,11 @@ impl DatabaseFiles {
         let shm = Named::open(shm_path)?;
         let Connections(idle, database) = connections;
         let files = DatabaseFiles {
-            turns: Mutex::new(Turns { idle, lent: 0 }),
+            turns: Mutex::new(Turns {
+                idle,
+                lent: 0,
+                most: CONNECTIONS_OWN + CONNECTIONS_EACH * options.destinations,
+            }),
             mark: FileMark::of(&database),
             descriptors: Descriptors { database, wal, shm },
             path,
@@ -261,7 +271,7 @@ impl DatabaseFiles {
             files: Arc::clone(self),
         };
         let mut turns = self.turns();
-        if turns.lent == CONNECTIONS_MAX {
+        if turns.lent == turns.most {
             return Err(SqliteError::NoConnection(self.path.clone()));
         }
         turns.lent += 1;

@@ -24,13 +24,19 @@ static KNOWN: Mutex<Option<HashMap<FileIdentity, Use>>> = Mutex::new(None);
 /// What an inode is open for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Use {
-    Database,
+    Database {
+        /// How many it takes.
+        descriptors: usize,
+    },
     Probe,
 }
 
 /// Descriptors of an open database: three of ours, SQLite's for the wal-index, and two for each of its connections, of
-/// which there are three when it has been written to.
-const DESCRIPTORS_EACH: usize = 3 + 1 + 2 * 3;
+/// which there are two, and one more for each destination when it has been written to.
+const fn descriptors_of(destinations: usize) -> usize {
+    3 + 1 + 2 * (2 + destinations)
+}
+
 /// Descriptors for all else, uploads above all. Databases are refused before these run out, so that those that are open
 /// never lack one.
 const DESCRIPTORS_BESIDES: usize = 60;
@@ -39,29 +45,34 @@ const DESCRIPTORS_BESIDES: usize = 60;
 pub(super) struct Registration(#[expect(dead_code, reason = "dropping it is what it is for")] Hold);
 
 impl Registration {
-    pub(super) fn new(identity: FileIdentity, path: &Path) -> Result<Registration, SqliteError> {
+    pub(super) fn new(
+        identity: FileIdentity,
+        destinations: usize,
+        path: &Path,
+    ) -> Result<Registration, SqliteError> {
         let path = || path.to_path_buf();
         let mut known = known();
         let known = known.get_or_insert_default();
         match known.get(&identity) {
-            Some(Use::Database) => return Err(SqliteError::AlreadyOpen(path())),
+            Some(Use::Database { .. }) => return Err(SqliteError::AlreadyOpen(path())),
             Some(Use::Probe) => return Err(SqliteError::Later(path())),
             None => {}
         }
-        let open = known
-            .values()
-            .filter(|what| **what == Use::Database)
-            .count();
-        let wanted = DESCRIPTORS_BESIDES + DESCRIPTORS_EACH * (open + 1);
+        let open = known.values().filter_map(|what| match what {
+            Use::Database { descriptors } => Some(*descriptors),
+            Use::Probe => None,
+        });
+        let descriptors = descriptors_of(destinations);
+        let wanted = DESCRIPTORS_BESIDES + open.clone().sum::<usize>() + descriptors;
         let limit = limits::descriptors(wanted);
         if limit < wanted {
             return Err(SqliteError::NoDescriptors {
                 path: path(),
-                open,
+                open: open.count(),
                 limit,
             });
         }
-        known.insert(identity, Use::Database);
+        known.insert(identity, Use::Database { descriptors });
         Ok(Registration(Hold(identity)))
     }
 }
@@ -152,11 +163,11 @@ mod tests {
             assert_eq!(probe(&path).unwrap(), expected);
         }
         let identity = FileIdentity::of(&fs::metadata(&path).unwrap());
-        let registration = Registration::new(identity, &path).unwrap();
+        let registration = Registration::new(identity, 1, &path).unwrap();
         assert_eq!(probe(&path).unwrap(), Probe::Open);
         drop(registration);
         let hold = Hold::for_probe(identity).unwrap();
-        let meanwhile = Registration::new(identity, &path).err().unwrap();
+        let meanwhile = Registration::new(identity, 1, &path).err().unwrap();
         assert!(meanwhile.is_passing(), "{meanwhile}");
         drop(hold);
         assert_eq!(probe(&path).unwrap(), Probe::Database);

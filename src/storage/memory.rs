@@ -1,4 +1,4 @@
-//! How much of what is being uploaded may be in memory, for all databases together.
+//! How much of what is being uploaded to one server may be in memory, for all databases together.
 //!
 //! Whoever wants memory waits in line. Nobody waits while holding memory that it will only give back after the
 //! wait, so the line always moves: what holds memory is being filled from a database or sent.

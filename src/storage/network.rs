@@ -1,6 +1,7 @@
 //! What all storages of a process that are reached over a network share: connections, counts, the rate limit, and
-//! the memory for uploads.
+//! the memory for uploads to each server.
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Bounds {
     /// The most bytes a second that go up; none is as fast as it goes.
     pub max_upload_rate: Option<NonZeroU64>,
-    /// The most bytes of uploads that are held in memory at once; of one part at least.
+    /// The most bytes of uploads to one server that are held in memory at once; of one part at least.
     pub upload_memory: u64,
     /// Certificates are never checked against an earlier time than this; none is the time of the build.
     pub tls_min_time: Option<Timestamp>,
@@ -44,7 +45,8 @@ impl Default for Bounds {
 /// The shared part.
 pub struct Network {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) memory: Arc<Memory>,
+    upload_memory: u64,
+    memories: Mutex<HashMap<String, Arc<Memory>>>,
     traffic: Arc<Traffic>,
     pace: Option<Arc<Pace>>,
     tls_min_time: Option<Timestamp>,
@@ -63,7 +65,8 @@ impl Network {
     pub fn new(bounds: Bounds, clock: Arc<dyn Clock>) -> Arc<Network> {
         Arc::new(Network {
             clock,
-            memory: Memory::new(bounds.upload_memory),
+            upload_memory: bounds.upload_memory,
+            memories: Mutex::default(),
             traffic: Arc::default(),
             pace: bounds.max_upload_rate.map(|rate| Arc::new(Pace::new(rate))),
             tls_min_time: bounds.tls_min_time,
@@ -75,6 +78,14 @@ impl Network {
     /// What went over the network so far.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// The memory for uploads to the server `authority`. Each server has its own: what waits for one that hangs must
+    /// not hold up what goes to another.
+    pub(super) fn memory_for(&self, authority: &str) -> Arc<Memory> {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = memories.entry(authority.to_string());
+        Arc::clone(memory.or_insert_with(|| Memory::new(self.upload_memory)))
     }
 
     /// The client for servers that are trusted as `trust` says. All its requests are counted.

@@ -37,6 +37,7 @@ impl Bench {
         app.insert("t", 20);
         let options = OpenOptions {
             patience: Duration::from_secs(1),
+            destinations: 1,
         };
         let files = DatabaseFiles::open(&rig.db(), options).unwrap();
         let (follower, _) = Follower::start(files, None, &mut PageSet::default()).unwrap();

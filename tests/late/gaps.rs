@@ -41,6 +41,7 @@ impl Bench {
         self.app.sql("PRAGMA wal_checkpoint(TRUNCATE)");
         let options = OpenOptions {
             patience: std::time::Duration::from_secs(1),
+            destinations: 1,
         };
         let files = DatabaseFiles::open(&self.rig.db(), options).unwrap();
         let (follower, _) = Follower::start(files, None, &mut PageSet::default()).unwrap();

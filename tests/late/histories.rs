@@ -101,6 +101,7 @@ impl History<'_> {
     fn start(&mut self) {
         let options = OpenOptions {
             patience: Duration::from_secs(1),
+            destinations: 1,
         };
         let files = DatabaseFiles::open(&self.rig.db(), options).unwrap();
         let position = self.disk.state.as_ref().map(|(position, _)| *position);

@@ -147,6 +147,7 @@ impl World {
     fn start(&mut self) {
         let options = OpenOptions {
             patience: Duration::from_secs(1),
+            destinations: 1,
         };
         let files = DatabaseFiles::open(&self.rig.db(), options).unwrap();
         let position = self.disk.as_ref().map(|(position, _)| *position);

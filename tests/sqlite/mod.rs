@@ -30,6 +30,7 @@ pub(crate) use python::Python;
 
 const PATIENT: OpenOptions = OpenOptions {
     patience: Duration::from_secs(5),
+    destinations: 1,
 };
 
 /// A database in a directory of its own, and the application that has it open.

@@ -12,6 +12,7 @@ use crate::support::scratch::Scratch;
 
 const HASTY: OpenOptions = OpenOptions {
     patience: std::time::Duration::from_millis(50),
+    destinations: 1,
 };
 
 fn error(path: &Path) -> SqliteError {

@@ -85,6 +85,14 @@ impl Place {
         }
     }
 
+    /// How ours names it in messages, which may go on with the server.
+    pub(crate) fn location(&self) -> String {
+        match self {
+            Place::Directory(path) => path.display().to_string(),
+            Place::S3(place) => place.short_url(),
+        }
+    }
+
     /// As settings of a replica in a configuration, separated by commas; with the keys.
     pub(crate) fn settings(&self) -> String {
         match self {
@@ -154,6 +162,22 @@ impl Place {
         names.retain(|name| name.ends_with(".ltx"));
         names.sort();
         names
+    }
+
+    /// The TXIDs at which some file ends, in order.
+    pub(crate) fn txids(&self) -> Vec<u64> {
+        let mut txids: Vec<_> = (0..=9)
+            .flat_map(|level| self.files(level))
+            .map(|name| u64::from_str_radix(&name[17..33], 16).unwrap())
+            .collect();
+        txids.sort();
+        txids.dedup();
+        txids
+    }
+
+    /// The newest TXID; 0 when there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.txids().last().copied().unwrap_or(0)
     }
 
     /// The bytes of a file.

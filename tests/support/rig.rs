@@ -124,16 +124,32 @@ impl Settings {
 
     /// The text of a configuration for these databases and their replicas.
     pub(crate) fn text_for(&self, databases: &[(&Path, &Place)]) -> String {
+        let databases: Vec<_> = databases
+            .iter()
+            .map(|(path, place)| (*path, std::slice::from_ref(*place)))
+            .collect();
+        self.text_for_several(&databases)
+    }
+
+    /// The same where each may have several replicas, which only ours accepts.
+    pub(crate) fn text_for_several(&self, databases: &[(&Path, &[Place])]) -> String {
         let Settings {
             global,
             database,
             replica,
         } = self;
         let mut text = format!("{global}\ndbs:\n");
-        for (path, place) in databases {
-            let (path, place) = (path.display(), place.settings());
-            text +=
-                &format!("  - {{path: \"{path}\", {database}, replica: {{{place}, {replica}}}}}\n");
+        for (path, places) in databases {
+            let path = path.display();
+            let replicas: Vec<_> = places
+                .iter()
+                .map(|place| format!("{{{}, {replica}}}", place.settings()))
+                .collect();
+            let replicas = match &replicas[..] {
+                [one] => format!("replica: {one}"),
+                several => format!("replicas: [{}]", several.join(", ")),
+            };
+            text += &format!("  - {{path: \"{path}\", {database}, {replicas}}}\n");
         }
         text
     }
@@ -145,29 +161,47 @@ pub(crate) fn at_txid(txid: Option<u64>) -> Vec<String> {
     txid.into_iter().flatten().collect()
 }
 
-/// A directory with a database in it, and a place for the replica.
+/// A directory with a database in it, and a place for the replica, or some.
 pub(crate) struct Rig {
     scratch: Scratch,
-    place: Place,
+    places: Vec<Place>,
 }
 
 impl Rig {
     /// One with the replica in a directory too.
     pub(crate) fn new() -> Rig {
         let scratch = Scratch::new();
-        let place = Place::Directory(scratch.path().join("replica"));
-        Rig { scratch, place }
+        let places = vec![Place::Directory(scratch.path().join("replica"))];
+        Rig { scratch, places }
     }
 
     /// One with the replica somewhere else.
     pub(crate) fn with_replica(place: Place) -> Rig {
         let scratch = Scratch::new();
-        Rig { scratch, place }
+        let places = vec![place];
+        Rig { scratch, places }
     }
 
-    /// Where the replica is.
+    /// One with the replica in a directory, and others in these places.
+    pub(crate) fn with_others(others: impl IntoIterator<Item = Place>) -> Rig {
+        let mut rig = Rig::new();
+        rig.places.extend(others);
+        rig
+    }
+
+    /// Gives it another replica.
+    pub(crate) fn add_replica(&mut self, place: Place) {
+        self.places.push(place);
+    }
+
+    /// Where the replica is; the first of several.
     pub(crate) fn place(&self) -> &Place {
-        &self.place
+        &self.places[0]
+    }
+
+    /// Where all replicas are.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// A path in the directory.
@@ -188,7 +222,7 @@ impl Rig {
     /// The directory of the replica.
     #[track_caller]
     pub(crate) fn replica(&self) -> PathBuf {
-        self.place.directory().to_path_buf()
+        self.place().directory().to_path_buf()
     }
 
     /// Where both programs keep what they remember.
@@ -204,30 +238,24 @@ impl Rig {
 
     /// The names of the files of one level, in order.
     pub(crate) fn files(&self, level: u8) -> Vec<String> {
-        self.place.files(level)
+        self.place().files(level)
     }
 
     /// The TXIDs at which some file ends, in order.
     pub(crate) fn txids(&self) -> Vec<u64> {
-        let mut txids: Vec<_> = (0..=9)
-            .flat_map(|level| self.files(level))
-            .map(|name| u64::from_str_radix(&name[17..33], 16).unwrap())
-            .collect();
-        txids.sort();
-        txids.dedup();
-        txids
+        self.place().txids()
     }
 
     /// The newest TXID on the replica; 0 when there is none.
     pub(crate) fn newest(&self) -> u64 {
-        self.txids().last().copied().unwrap_or(0)
+        self.place().newest()
     }
 
     /// Starts replicating a database that is not the one in the replica, or not as new.
     #[track_caller]
     pub(crate) fn start_adopting(&self) -> Process {
         let config = self.path("config.yml");
-        let text = Settings::default().text_for(&[(&self.db(), &self.place)]);
+        let text = Settings::default().text_for_several(&[(&self.db(), &self.places)]);
         std::fs::write(&config, text).unwrap();
         let mut command = self.replicate();
         command
@@ -235,7 +263,7 @@ impl Rig {
             .arg(self.db())
             .arg("-config")
             .arg(config);
-        command.envs(self.place.roots());
+        command.envs(self.places.iter().flat_map(Place::roots));
         Process::start(&mut command, &self.log(Program::Walbrook))
     }
 
@@ -248,7 +276,7 @@ impl Rig {
     /// Starts replicating.
     #[track_caller]
     pub(crate) fn start_with(&self, program: Program, settings: &Settings) -> Process {
-        let text = settings.text_for(&[(&self.db(), &self.place)]);
+        let text = settings.text_for_several(&[(&self.db(), &self.places)]);
         self.start_config(program, &text)
     }
 
@@ -260,7 +288,7 @@ impl Rig {
         let mut command = program.command();
         command.args(["replicate", "-config"]).arg(config);
         command.env("LOG_LEVEL", "debug");
-        command.envs(self.place.roots());
+        command.envs(self.places.iter().flat_map(Place::roots));
         Process::start(&mut command, &self.log(program))
     }
 
@@ -282,13 +310,13 @@ impl Rig {
     /// Starts a command of ours.
     #[track_caller]
     pub(crate) fn run(&self, command: &mut Command) -> Process {
-        command.envs(self.place.environment());
+        command.envs(self.places.iter().flat_map(Place::environment));
         Process::start(command, &self.log(Program::Walbrook))
     }
 
     /// The replica as a URL.
     pub(crate) fn url(&self) -> String {
-        self.place.url()
+        self.place().url()
     }
 
     /// Where a program's output goes.
@@ -303,7 +331,7 @@ impl Rig {
         program: Program,
         txid: Option<u64>,
     ) -> Result<PathBuf, String> {
-        self.restore_from(&self.place, program, &at_txid(txid))
+        self.restore_from(self.place(), program, &at_txid(txid))
     }
 
     /// Restores from `place` with `program`, which is also given these arguments. Gives where it is.
@@ -335,7 +363,18 @@ impl Rig {
     /// The sum of the newest state, or that at `txid`, as `program` restores it.
     #[track_caller]
     pub(crate) fn restored_sum(&self, program: Program, txid: Option<u64>) -> Result<Sum, String> {
-        let output = self.restore_at(program, txid)?;
+        self.restored_sum_from(self.place(), program, txid)
+    }
+
+    /// The same from one of several replicas.
+    #[track_caller]
+    pub(crate) fn restored_sum_from(
+        &self,
+        place: &Place,
+        program: Program,
+        txid: Option<u64>,
+    ) -> Result<Sum, String> {
+        let output = self.restore_from(place, program, &at_txid(txid))?;
         let sum = sum_of(&output);
         std::fs::remove_file(output).unwrap();
         Ok(sum)
@@ -364,22 +403,33 @@ impl Rig {
         copy
     }
 
-    /// Fails the test unless both programs restore exactly the database.
+    /// Fails the test unless both programs restore exactly the database, from every replica.
     #[track_caller]
     pub(crate) fn assert_in_sync(&self) {
         let source = self.source_sum();
-        for program in Program::RESTORERS {
-            assert_eq!(self.restored_sum(program, None), Ok(source), "{program:?}");
+        for place in &self.places {
+            for program in Program::RESTORERS {
+                let restored = self.restored_sum_from(place, program, None);
+                assert_eq!(restored, Ok(source), "{program:?} {}", place.url());
+            }
         }
     }
 
-    /// Waits until ours restores exactly the database.
+    /// Waits until ours restores exactly the database, from every replica.
     #[track_caller]
     pub(crate) fn wait_in_sync(&self) {
+        for place in &self.places {
+            self.wait_in_sync_at(place);
+        }
+    }
+
+    /// The same from one of several replicas.
+    #[track_caller]
+    pub(crate) fn wait_in_sync_at(&self, place: &Place) {
         eventually(|| {
             let (source, restored) = (
                 self.source_sum(),
-                self.restored_sum(Program::Walbrook, None)?,
+                self.restored_sum_from(place, Program::Walbrook, None)?,
             );
             match restored == source {
                 true => Ok(()),
@@ -392,6 +442,15 @@ impl Rig {
     #[track_caller]
     pub(crate) fn wait_remembered(&self) {
         wait_until("remembered", || self.meta().join("walbrook-state").exists());
+    }
+
+    /// A command of ours that reads the configuration of the last start, to be completed.
+    pub(crate) fn configured(&self, command: &str) -> Command {
+        let mut walbrook = Program::Walbrook.command();
+        walbrook.arg(command).arg("-config");
+        walbrook.arg(self.path("config.yml"));
+        walbrook.envs(self.places.iter().flat_map(Place::roots));
+        walbrook
     }
 
     /// Makes both programs forget what they remember.

@@ -70,8 +70,8 @@ fn mistakes() {
             "-enforce-retention is not supported yet by this version of walbrook; nothing is deleted from replicas",
         ),
         (
-            &["/x.db", "file:///r", "file:///s"],
-            "multiple replicas on a single database are no longer supported; name one replica URL",
+            &["/x.db", "file:///r", "file:///s", "file:///r"],
+            "the replicas /r and /r of /x.db would share files; give each a directory of its own",
         ),
         (
             &["-config", "/c.yml", "/x.db", "file:///r"],

@@ -19,6 +19,7 @@ fn a_configured_database() {
                 explicit: None,
                 expand: true,
             },
+            number: None,
         },
         output: PathBuf::from("/x.db"),
         target: Target::Txid(Txid::new(255).unwrap()),
@@ -112,7 +113,7 @@ fn mistakes() {
         ),
         (
             &["-replica", "s3", "/x.db"],
-            "flag provided but not defined: -replica",
+            "invalid value \"s3\" for flag -replica: write 1 for the first one of the configuration, 2 for the second",
         ),
     ];
     for (line, expected) in cases {

@@ -138,14 +138,11 @@ fn claims_are_held_against_each_other_until_given_up() {
     let bucket = |path: &str, name: &str| {
         DatabaseConfig::new(PathBuf::from(name), Replicas::one(place(path)))
     };
-    let own = Replicas::several(vec![place("own"), place("own/0000")]).unwrap();
+    let own = Replicas::several(place("own"), vec![place("own/0000")]);
     let refused = claims.claim(&DatabaseConfig::new(PathBuf::from("/0"), own));
     let refused = refused.unwrap_err().to_string();
-    assert!(
-        refused.contains("give each replica a path of its own"),
-        "{refused}"
-    );
-    let own = Replicas::several(vec![place("own"), place("own/x")]).unwrap();
+    assert!(refused.contains("give each a path of its own"), "{refused}");
+    let own = Replicas::several(place("own"), vec![place("own/x")]);
     let both = DatabaseConfig::new(PathBuf::from("/0"), own);
     let claim = claims.claim(&both).unwrap();
     claims.claim(&bucket("own/x", "/2")).unwrap_err();

@@ -42,9 +42,25 @@ fn typical_mistakes_are_answered_word_for_word() {
             "line 3, column 4: dbs[0]: cannot specify `replica` and `replicas` on a database; keep `replica`",
         ),
         (
-            "dbs:\n - path: /x.db\n   replicas: [{path: /r}, {path: /s}]",
-            "line 3, column 27: dbs[0].replicas: multiple replicas on a single database are no longer supported; \
-             keep one, as `replica`",
+            "dbs:\n - path: /x.db\n   replicas: []",
+            "line 2, column 4: dbs[0]: must specify replica for database: add `replica:` with `path:` or `url:` below it",
+        ),
+        (
+            "dbs:\n - path: /x.db\n   replicas: [{path: /r}, {paht: /s}]",
+            "line 3, column 28: unknown key `paht`; did you mean `path`?",
+        ),
+        (
+            "dbs:\n - path: /x.db\n   replicas:\n   - path: /r\n   - path: /r/../r",
+            "line 5, column 12: the replicas /r and /r of /x.db would share files; give each a directory of its own",
+        ),
+        (
+            "dbs:\n - path: /x.db\n   replicas:\n   - url: s3://b/p\n   - path: /r\n   - url: s3://b/p",
+            "line 6, column 11: the replicas s3://b/p and s3://b/p of /x.db would share files; give each a path of its own",
+        ),
+        (
+            "dbs:\n - path: /x.db\n   replicas: [{path: /r}, {path: /s}]\n - path: /y.db\n   replica: {path: /s}",
+            "line 5, column 20: the replica /s of /y.db (line 5) is also that of /x.db (line 3); give each database \
+             a directory of its own",
         ),
         (
             "dbs:\n - path: /x.db\n   replica: {path: /r, url: file:///r}",
@@ -272,7 +288,7 @@ fn settings_without_effect_give_a_warning_with_the_reason() {
         [
             "line 5, column 5: `dbs[0].max-sync-wal-bytes` has no effect: pages are read from the WAL in place, no copy \
              of it is staged",
-            "line 8, column 7: `dbs[0].replica.name` has no effect: a database has one replica, which needs no name",
+            "line 8, column 7: `dbs[0].replica.name` has no effect: replicas are told apart by where they are",
             "line 9, column 7: `dbs[0].replica.max-sync-ltx-files` has no effect: changes are sent as one file from the \
              database itself, none are staged",
             "line 10, column 7: `dbs[0].replica.validation-interval` has no effect: Litestream does not use it either",

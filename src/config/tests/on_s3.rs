@@ -423,7 +423,7 @@ fn uploads_share_rate_memory_and_time() {
     // Litestream's files know nothing of it, so that it makes room by itself.
     let config = quiet(&with("", "type: s3\nbucket: b\npart-size: 64MiB"));
     assert_eq!(config.network.upload_memory, 64 << 20);
-    let config = Config::from_arguments("/srv/a.db", "s3://b/p?partSize=9MiB").unwrap();
+    let config = Config::from_arguments("/srv/a.db", "s3://b/p?partSize=9MiB", &[]).unwrap();
     assert_eq!(config.network.upload_memory, 9 << 20);
 }
 

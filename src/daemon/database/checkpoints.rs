@@ -71,6 +71,8 @@ impl DatabaseThread {
     /// started the WAL over since. That is not worth a WAL that grows for a week on an SD card. While the
     /// storage has not failed to answer, the answer is waited for. If nothing is remembered, the WAL grows to
     /// `truncate-page-n`, and then its length is the greater harm.
+    ///
+    /// Each destination may be the one that Litestream comes back to, so it takes all of them.
     pub(super) fn may_start_wal_over(&self) -> bool {
         self.outlets.iter().all(Outlet::is_on_top)
     }

@@ -78,6 +78,7 @@ impl DatabaseThread {
         let config = &self.setup.config;
         let options = OpenOptions {
             patience: config.busy_timeout,
+            destinations: self.outlets.len(),
         };
         let files = DatabaseFiles::open(&config.path, options)?;
         let remembered = match self.opened {

@@ -69,8 +69,8 @@ impl S3Storage {
         Ok(S3Storage {
             keeps_names: AtomicBool::new(keeps_names),
             writing: Writing::new(bucket.target().conditional_put),
+            memory: network.memory_for(&bucket.target().authority),
             bucket: Arc::new(bucket),
-            memory: Arc::clone(&network.memory),
             claim: Claim::new(),
             exclusive: false,
         })

@@ -1,0 +1,105 @@
+//! Which of several replicas of one database is restored from: the one with the newest state, of those that can be
+//! read and hold what was asked for.
+//!
+//! TXIDs of different replicas do not compare, for each counts its own files. Times do: a file has the time of the
+//! state that it ends at, by the clock of the same machine.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Options, Outcome, Plan, Progress, RestoreError, Target};
+use crate::storage::Storage;
+use crate::units::Timestamp;
+
+/// A replica that holds what is to be restored.
+pub struct Candidate<'a> {
+    storage: &'a dyn Storage,
+    target: Target,
+    plan: Plan,
+    asked: Instant,
+}
+
+impl<'a> Candidate<'a> {
+    /// Lists the replica and plans.
+    ///
+    /// # Errors
+    /// When the replica cannot be listed or the target cannot be reached.
+    pub fn find(storage: &'a dyn Storage, target: Target) -> Result<Candidate<'a>, RestoreError> {
+        let asked = Instant::now();
+        let plan = super::plan_from(storage, target)?;
+        Ok(Candidate {
+            storage,
+            target,
+            plan,
+            asked,
+        })
+    }
+
+    /// The replica.
+    pub fn storage(&self) -> &'a dyn Storage {
+        self.storage
+    }
+
+    /// The files to be read.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Restores from it, as [`super::restore`] does.
+    ///
+    /// # Errors
+    /// See [`RestoreError`]: the output is then what it was before.
+    pub fn restore(
+        self,
+        output: &Path,
+        options: &Options,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, RestoreError> {
+        super::carry_out(
+            self.plan,
+            self.storage,
+            self.target,
+            output,
+            options,
+            self.asked,
+            progress,
+        )
+    }
+
+    /// The time of the state it leads to. It may cost a request.
+    fn time(&self) -> Result<Timestamp, RestoreError> {
+        let last = self.plan.files.last().ok_or(RestoreError::NothingPlanned)?;
+        // What is gone by now is noticed when it is read.
+        let exact = self.storage.exact_times(vec![*last])?;
+        Ok(exact.first().unwrap_or(last).created)
+    }
+}
+
+/// Asks all `storages`, in their order. Gives those to restore from, the newest state first, and of equals the first
+/// in order; and of the others why not, in order too.
+pub fn candidates<'a>(
+    storages: impl IntoIterator<Item = &'a dyn Storage>,
+    target: Target,
+) -> (Vec<Candidate<'a>>, Vec<(&'a dyn Storage, RestoreError)>) {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for storage in storages {
+        match Candidate::find(storage, target) {
+            Ok(candidate) => found.push(candidate),
+            Err(error) => others.push((storage, error)),
+        }
+    }
+    if found.len() < 2 {
+        return (found, others);
+    }
+    let mut timed = Vec::new();
+    for candidate in found {
+        match candidate.time() {
+            Ok(time) => timed.push((time, candidate)),
+            Err(error) => others.push((candidate.storage, error)),
+        }
+    }
+    // The sort keeps the order of equals.
+    timed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let found = timed.into_iter().map(|(_, candidate)| candidate);
+    (found.collect(), others)
+}
