@@ -4,6 +4,7 @@
 //! Which room may import which is a table, and a test, in `tests/tidy.rs`.
 
 pub mod commands;
+pub mod compact;
 pub mod config;
 pub mod daemon;
 pub mod database;

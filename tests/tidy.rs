@@ -18,6 +18,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["database", "ltx", "sqlite", "storage", "sys", "units"],
     ),
     ("restore", &["ltx", "storage", "sys", "units"]),
+    // It takes from `restore` what a chain is, and how long to wait for a storage.
+    ("compact", &["ltx", "restore", "storage", "units"]),
     ("config", &["storage", "sys", "units"]),
     ("discovery", &["config", "sqlite", "sys"]),
     (
@@ -36,6 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
+            "compact",
             "config",
             "daemon",
             "discovery",

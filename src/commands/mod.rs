@@ -4,6 +4,7 @@
 //! command's argument struct, and the command's `options` says what they mean together. Exit codes are
 //! Litestream's: 0 for success, 1 for every failure.
 
+mod compact;
 mod databases;
 mod demo;
 mod error;
@@ -64,6 +65,7 @@ const COMMANDS: &[&CommandHelp] = &[
     &restore::HELP,
     &ltx::HELP,
     &databases::HELP,
+    &compact::HELP,
     &reset::HELP,
     &demo::HELP,
     &version::HELP,
@@ -99,6 +101,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             command(&ltx::HELP, rest, out, ltx::run)
         }
         "databases" => command(&databases::HELP, rest, out, databases::run),
+        "compact" => command(&compact::HELP, rest, out, compact::run),
         "reset" => command(&reset::HELP, rest, out, reset::run),
         "demo" => command(&demo::HELP, rest, out, demo::run),
         "version" => command(&version::HELP, rest, out, version::run),

@@ -8,7 +8,7 @@ use crate::config::{DatabaseConfig, ReplicaConfig, ReplicaLocation};
 use crate::storage::file::{FileStorage, Ownership};
 use crate::storage::s3::{S3Storage, Settings};
 use crate::storage::{Network, Storage};
-use crate::sys::fs::{FileSystem, SystemFiles, parent};
+use crate::sys::fs::{FileSystem, Owner, SystemFiles, parent};
 
 /// The storage at `location`, for reading.
 ///
@@ -21,6 +21,33 @@ pub(super) fn storage(
     Ok(match location {
         ReplicaLocation::File(root) => Arc::new(file_storage(root)),
         ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?),
+    })
+}
+
+/// The same, for a writer that knows what is there. What is created in a directory belongs to whom the directory does,
+/// and files can be read by that user alone.
+///
+/// # Errors
+/// As [`storage`].
+pub(super) fn exclusive(
+    location: &ReplicaLocation,
+    network: &Arc<Network>,
+) -> Result<Arc<dyn Storage>, CommandError> {
+    Ok(match location {
+        ReplicaLocation::File(root) => {
+            let storage = file_storage(root).exclusive();
+            Arc::new(match SystemFiles.status(root) {
+                Ok(status) => storage.with_ownership(Ownership {
+                    directories: status.owner,
+                    files: Owner {
+                        mode: 0o600,
+                        ..status.owner
+                    },
+                }),
+                Err(_) => storage,
+            })
+        }
+        ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
     })
 }
 

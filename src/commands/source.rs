@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{CommandError, open};
 use crate::config::{
-    Config, ConfigError, DatabaseConfig, ReplicaConfig, ReplicaLocation, Warning, database_path,
-    is_url,
+    Config, ConfigError, DatabaseConfig, KeepingConfig, ReplicaConfig, ReplicaLocation, Warning,
+    database_path, is_url,
 };
 use crate::storage::{Bounds, Network, Storage};
 use crate::sys::clock::SystemClock;
@@ -95,6 +95,35 @@ impl ReplicaSource {
                     storages,
                     several: replicas.len() > 1,
                 })
+            }
+        }
+    }
+
+    /// Opens the one replica for a writer that knows what is there; the same as [`ReplicaSource::open`] otherwise.
+    /// Gives how many levels are configured, too.
+    pub(super) fn open_to_write(&self) -> Result<(Arc<dyn Storage>, usize), CommandError> {
+        let network = |bounds| Network::new(bounds, Arc::new(SystemClock));
+        match self {
+            ReplicaSource::Url(location) => {
+                let storage = open::exclusive(location, &network(Bounds::default()))?;
+                Ok((storage, KeepingConfig::default().levels.len()))
+            }
+            ReplicaSource::Database {
+                path,
+                config,
+                number,
+            } => {
+                let (config, warnings) = config.load()?;
+                super::print_warnings(&warnings);
+                let database = config.find(path)?;
+                let [replica] = chosen(&database, *number)? else {
+                    let several = format!("{} has several replicas", path.display());
+                    return Err(CommandError::new(format!(
+                        "{several}; say which with -replica"
+                    )));
+                };
+                let storage = open::exclusive(&replica.location, &network(config.network))?;
+                Ok((storage, database.keeping.levels.len()))
             }
         }
     }

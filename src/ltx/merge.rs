@@ -2,7 +2,7 @@
 //!
 //! Neighbours join or overlap, each leads further than the one before, and page sizes agree. Of every page
 //! the latest copy stays; pages above the last file's database size are dropped. The result has the TXIDs of
-//! all, database size, timestamp and tag of the last, no checksums, and nothing that says which WAL it was.
+//! all, database size, timestamp, tag and node id of the last, no checksums, and nothing that says which WAL it was.
 //!
 //! Every input is verified to its end. Nothing that came out may be kept unless [`Merger::finish`] or
 //! [`merge`] succeeded.
@@ -182,6 +182,7 @@ fn without_origin(first: &Header, last: &Header) -> Header {
         .expect("each file of a chain leads further");
     Header {
         wal: WalSource::default(),
+        node_id: last.node_id,
         ..Header::new(last.page_size, last.commit, txids, last.timestamp)
             .with_database(last.database())
     }
@@ -339,19 +340,25 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_of_the_last_file_stays() {
+    fn tag_and_writer_of_the_last_file_stay() {
         let sum = |number| Checksum::of_page(PageNumber::new(number).unwrap(), &[0; 512]);
-        let tagged = |txids, database| {
+        let tagged = |txids, database: Option<Checksum>| {
             let bytes = file(txids, 9, &[(1, 1)]);
             let header = bytes.first_chunk().map(Header::parse).unwrap().unwrap();
-            let header = header.with_database(database);
+            let node_id = database.map_or(0, Checksum::value);
+            let header = Header {
+                node_id,
+                ..header.with_database(database)
+            };
             let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
             encoder.page(PageNumber::FIRST, &[1; 512]).unwrap();
             encoder.finish().unwrap().0
         };
         for last in [None, Some(sum(2))] {
             let chain = [tagged((2, 3), Some(sum(1))), tagged((4, 4), last)];
-            assert_eq!(merged(&chain).unwrap().0.database(), last);
+            let header = merged(&chain).unwrap().0;
+            assert_eq!(header.database(), last);
+            assert_eq!(header.node_id, last.map_or(0, Checksum::value));
         }
     }
 
