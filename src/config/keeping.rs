@@ -8,6 +8,7 @@ use super::error::{ConfigError, Warning};
 use super::scalar;
 use super::section::Section;
 use super::yaml::Position;
+use crate::units::KeepRules;
 
 /// The most levels there can be between 0, where syncs are, and 9, where snapshots are.
 const LEVELS_MAX: usize = 8;
@@ -22,6 +23,8 @@ pub struct KeepingConfig {
     pub snapshot_interval: Duration,
     /// How far back every state can be restored, more than zero.
     pub snapshot_retention: Duration,
+    /// Which snapshots are kept for longer than that.
+    pub keep: KeepRules,
     /// How long syncs are kept after they were merged into level 1; none for ever.
     pub sync_retention: Option<Duration>,
     /// The least time between two deletions, more than zero.
@@ -38,6 +41,7 @@ impl Default for KeepingConfig {
             levels: defaults::LEVELS.to_vec(),
             snapshot_interval: defaults::SNAPSHOT_INTERVAL,
             snapshot_retention: defaults::SNAPSHOT_RETENTION,
+            keep: KeepRules::default(),
             sync_retention: Some(defaults::L0_RETENTION),
             sync_retention_check: defaults::L0_RETENTION_CHECK,
             deletes: true,
@@ -145,11 +149,27 @@ fn snapshot(
     let retention = section.read("retention", scalar::interval)?;
     keeping.snapshot_interval = interval.unwrap_or(keeping.snapshot_interval);
     keeping.snapshot_retention = retention.unwrap_or(keeping.snapshot_retention);
+    if let Some(keep) = section.section("keep")? {
+        keeping.keep = keep_rules(&keep)?;
+    }
     let said = interval.or(retention).is_some();
     if said && keeping.snapshot_retention <= keeping.snapshot_interval {
         warnings.push(short_for_litestream(&section, section.position));
     }
     Ok(())
+}
+
+/// A kind of period that is not named keeps nothing; so a section of a database replaces all of that above.
+fn keep_rules(section: &Section<'_>) -> Result<KeepRules, ConfigError> {
+    let count =
+        |key| -> Result<u32, ConfigError> { Ok(section.read(key, scalar::count)?.unwrap_or(0)) };
+    Ok(KeepRules {
+        hourly: count("hourly")?,
+        daily: count("daily")?,
+        weekly: count("weekly")?,
+        monthly: count("monthly")?,
+        yearly: count("yearly")?,
+    })
 }
 
 /// Litestream deletes all snapshots that are older than the retention, so after each new one nothing before it.

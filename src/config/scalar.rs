@@ -46,6 +46,12 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How many of something, 0 included.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    let number = integer(text)?;
+    u32::try_from(number).map_err(|_| format!("must be from 0 to {}", u32::MAX))
+}
+
 /// A whole number, `_` allowed between digits.
 pub(super) fn integer(text: &str) -> Result<i64, String> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

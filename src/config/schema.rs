@@ -217,7 +217,15 @@ const SOCKET: &[Key] = &[
 
 const LEVEL: &[Key] = &[read("interval")];
 
-const SNAPSHOT: &[Key] = &[read("interval"), read("retention")];
+const SNAPSHOT: &[Key] = &[read("interval"), read("retention"), section("keep", KEEP)];
+
+const KEEP: &[Key] = &[
+    read("hourly"),
+    read("daily"),
+    read("weekly"),
+    read("monthly"),
+    read("yearly"),
+];
 
 const RETENTION: &[Key] = &[read("enabled")];
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::units::KeepRules;
 
 fn base() -> Base {
     Base {
@@ -101,7 +102,7 @@ fn how_replicas_are_kept_is_read() {
     assert_eq!(usual, KeepingConfig::default());
     assert_eq!(usual.sync_retention, Some(Duration::from_secs(300)));
     let text = "levels: [{interval: 1m}, {interval: 1h}]
-snapshot: {interval: 6h, retention: 240h}
+snapshot: {interval: 6h, retention: 240h, keep: {daily: 7, monthly: 12}}
 l0-retention: 0
 l0-retention-check-interval: 1m
 retention: {enabled: false}
@@ -111,6 +112,11 @@ validation: {interval: 12h}";
         levels: vec![Duration::from_secs(60), hours(1)],
         snapshot_interval: hours(6),
         snapshot_retention: hours(240),
+        keep: KeepRules {
+            daily: 7,
+            monthly: 12,
+            ..KeepRules::default()
+        },
         sync_retention: None,
         sync_retention_check: Duration::from_secs(60),
         deletes: false,
@@ -120,6 +126,17 @@ validation: {interval: 12h}";
     let own = quiet(&with("", "snapshot: {retention: 72h}", "")).databases;
     assert_eq!(own[0].keeping.snapshot_interval, hours(24));
     assert_eq!(own[0].keeping.snapshot_retention, hours(72));
+    let text = "snapshot: {keep: {daily: 7}}";
+    let own = quiet(&with(text, "snapshot: {keep: {weekly: 4}}", "")).databases;
+    let weekly = KeepRules {
+        weekly: 4,
+        ..KeepRules::default()
+    };
+    assert_eq!(own[0].keeping.keep, weekly);
+    for wrong in ["-1", "4294967296", "often", "1d"] {
+        let text = format!("snapshot: {{keep: {{daily: {wrong}}}}}");
+        assert!(read_all(&with(&text, "", "")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -50,8 +50,8 @@ const FILE_NAME: &str = "walbrook-state";
 /// The most bytes a state file is read to: the dirty set of a large database in the worst case.
 const STATE_BYTES_MAX: u64 = 16 << 20;
 
-/// The most runs of pages that are written down for a level, or for the sums, so that these do not make the file too
-/// long.
+/// The most runs of pages that are written down in one line of all replicas together. With ten lines, and twenty-two
+/// bytes a run, the file is never longer than what is read.
 const RUNS_MAX: usize = 50_000;
 
 /// The remembered state of one database.
@@ -240,7 +240,7 @@ impl State {
             "{FIRST_LINE}\nfile {inode}\nwal {salts:016x} {frame} {c0:08x} {c1:08x} {pages}\n"
         );
         for destination in &self.destinations {
-            destination.write(&mut text);
+            destination.write(&mut text, RUNS_MAX / self.destinations.len());
         }
         for location in &self.under_way {
             let _ = writeln!(text, "{UNDER_WAY} {}", one_line(location));
@@ -283,7 +283,7 @@ impl DestinationState {
         self.location == one_line(location)
     }
 
-    fn write(&self, text: &mut String) {
+    fn write(&self, text: &mut String, runs_max: usize) {
         let DestinationState {
             location,
             acked,
@@ -292,7 +292,7 @@ impl DestinationState {
             levels,
             sums,
         } = self;
-        let runs = runs_text(&dirty.runs());
+        let runs = runs_text(&at_most(runs_max, dirty.runs()));
         // Writing to a string cannot fail. The location comes last, for it may hold spaces.
         let _ = writeln!(
             text,
@@ -303,7 +303,7 @@ impl DestinationState {
         );
         for LevelState { level, last, pages } in levels {
             let runs = match pages {
-                Some(pages) => few_runs_text(pages),
+                Some(pages) => few_runs_text(pages, runs_max),
                 None => Some(ALL.to_string()),
             };
             if let Some(runs) = runs {
@@ -311,7 +311,7 @@ impl DestinationState {
             }
         }
         if let Some(SumsState { on_disk, pages }) = sums
-            && let Some(runs) = few_runs_text(&on_disk.changed)
+            && let Some(runs) = few_runs_text(&on_disk.changed, runs_max)
         {
             let Mark { txid, time } = on_disk.at;
             let _ = writeln!(text, "{SUMS}{txid} {} {pages} {runs}", time.millis());
@@ -386,10 +386,29 @@ fn runs_text(runs: &[(PageNumber, PageNumber)]) -> String {
     }
 }
 
+/// At most so many runs, with the smallest gaps between them closed. Pages that did not change may be sent: that
+/// only costs.
+fn at_most(most: usize, runs: Vec<(PageNumber, PageNumber)>) -> Vec<(PageNumber, PageNumber)> {
+    let Some(excess) = runs.len().checked_sub(most.max(1)).filter(|it| *it > 0) else {
+        return runs;
+    };
+    let gap = |earlier: PageNumber, later: PageNumber| later.value() - earlier.value();
+    let mut gaps: Vec<u32> = runs.windows(2).map(|it| gap(it[0].1, it[1].0)).collect();
+    let (_, widest, _) = gaps.select_nth_unstable(excess - 1);
+    let mut closed: Vec<(PageNumber, PageNumber)> = Vec::new();
+    for (first, last) in runs {
+        match closed.last_mut() {
+            Some((_, end)) if gap(*end, first) <= *widest => *end = last,
+            _ => closed.push((first, last)),
+        }
+    }
+    closed
+}
+
 /// The same, unless it would make the file too long.
-fn few_runs_text(pages: &PageSet) -> Option<String> {
+fn few_runs_text(pages: &PageSet, runs_max: usize) -> Option<String> {
     let runs = pages.runs();
-    (runs.len() <= RUNS_MAX).then(|| runs_text(&runs))
+    (runs.len() <= runs_max).then(|| runs_text(&runs))
 }
 
 fn parse_sums(line: &str) -> Option<SumsState> {

@@ -42,6 +42,8 @@ struct Entry {
     age: Duration,
     /// When.
     at: Instant,
+    /// The time it is listed with; none before it was.
+    created: Option<Timestamp>,
     standing: Standing,
 }
 
@@ -68,6 +70,7 @@ impl Inventory {
                 size: file.size,
                 age: listed.max(known),
                 at: now,
+                created: Some(file.created),
                 standing: Standing::Needed,
             };
             inventory.0.insert(file.name, entry);
@@ -91,6 +94,7 @@ impl Inventory {
             size: 0,
             age: Duration::ZERO,
             at: now,
+            created: None,
             standing,
         };
         self.0.insert(name, entry);
@@ -112,6 +116,11 @@ impl Inventory {
         self.level(level)
             .filter(|(_, entry)| entry.standing == Standing::Needed)
             .map(move |(name, entry)| (name, entry.age_at(now)))
+    }
+
+    /// The time that a file is listed with; none for what was written since the last listing.
+    pub(super) fn created(&self, name: FileName) -> Option<Timestamp> {
+        self.0.get(&name)?.created
     }
 
     /// Those that do not count, with their ages.

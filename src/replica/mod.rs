@@ -5,11 +5,12 @@
 //!
 //! `settle` finds out where a replica stands, `destination` decides what is sent next and what became of it, also when
 //! it arrives late; `upload` writes it, and `proof` is what its files say of the database. What keeps a replica small
-//! is told in `levels` and `retention`, by what `inventory` knows of its files.
+//! is told in `levels`, `retention` and `keep`, by what `inventory` knows of its files.
 
 mod destination;
 mod evidence;
 mod inventory;
+mod keep;
 mod levels;
 mod lineage;
 mod origin;

@@ -4,7 +4,8 @@
 //! apart. For that, [`expired`] gives a file only if
 //!
 //! - it is a snapshot, and a newer one is already older than the window: that one is the *floor*, the base for the
-//!   window's start. So a snapshot that is older than the window is always kept;
+//!   window's start. So a snapshot that is older than the window is always kept. And no rule keeps it (`keep`): those
+//!   that one does are restore points by themselves, nothing is chained to them;
 //! - it stands on level 1 or above, and ends at or below the floor: no chain from the floor on needs it. And the level
 //!   above has come as far, since it may yet be merged from this one, by Litestream too;
 //! - it stands on level 0, and a file of level 1 that holds its TXIDs has been there for `syncs`;
@@ -22,8 +23,9 @@
 use std::time::{Duration, Instant};
 
 use super::inventory::Inventory;
+use super::keep::kept;
 use crate::storage::FileName;
-use crate::units::{Level, Txid};
+use crate::units::{KeepRules, Level, Timestamp, Txid};
 
 /// How long a file that has had its time is still left for those who planned with it.
 const GRACE: Duration = Duration::from_secs(5 * 60);
@@ -35,6 +37,8 @@ const STRAY_LIFE: Duration = Duration::from_secs(15 * 60);
 pub struct Retention {
     /// Every state of this last time can be restored.
     pub snapshots: Duration,
+    /// Which snapshots are kept for longer.
+    pub keep: KeepRules,
     /// How long a sync stays after it was merged into level 1; none for ever.
     pub syncs: Option<Duration>,
     /// The least time between two deletions.
@@ -48,6 +52,8 @@ pub(super) struct Expired {
     pub(super) files: Vec<FileName>,
     /// When there will be more.
     pub(super) next: Option<Instant>,
+    /// Whether the replica has to be listed before snapshots can go: which are kept goes by the times in listings.
+    pub(super) lacks_times: bool,
 }
 
 /// The files of `inventory` that have had their time. `lasts` are the newest TXIDs of the levels from 1 on.
@@ -80,14 +86,38 @@ impl Expired {
         let window = rules.snapshots + GRACE.min(rules.snapshots);
         let snapshots: Vec<(FileName, Duration)> = inventory.on(Level::SNAPSHOT, now).collect();
         let floor = snapshots.iter().rposition(|(_, age)| *age >= window);
-        let older = &snapshots[..floor.unwrap_or(0)];
-        self.files.extend(older.iter().map(|(name, _)| *name));
+        let to_floor = &snapshots[..floor.map_or(0, |floor| floor + 1)];
+        self.older_snapshots(inventory, to_floor, rules.keep);
         // The next one to leave the window becomes the floor of those before it, if there are any.
         let next = floor.map_or(1, |floor| floor + 1);
         if let Some((_, age)) = snapshots.get(next) {
             self.look_again(now + (window - *age));
         }
         floor.map(|floor| snapshots[floor].0.txids.max())
+    }
+
+    /// The snapshots before the last of `to_floor`, which is the floor, but those to be kept.
+    fn older_snapshots(
+        &mut self,
+        inventory: &Inventory,
+        to_floor: &[(FileName, Duration)],
+        keep: KeepRules,
+    ) {
+        let Some((_, older)) = to_floor.split_last().filter(|(_, older)| !older.is_empty()) else {
+            return;
+        };
+        let kept = if keep == KeepRules::default() {
+            vec![false; older.len()]
+        } else {
+            let times = to_floor.iter().map(|(name, _)| inventory.created(*name));
+            let Some(times) = times.collect::<Option<Vec<Timestamp>>>() else {
+                self.lacks_times = true;
+                return;
+            };
+            kept(keep, &times)
+        };
+        let gone = older.iter().zip(kept).filter(|(_, kept)| !kept);
+        self.files.extend(gone.map(|((name, _), _)| *name));
     }
 
     fn levels(&mut self, inventory: &Inventory, lasts: &[Txid], floor: Txid, now: Instant) {

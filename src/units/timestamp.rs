@@ -20,6 +20,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The year and month it lies in.
+    pub fn year_and_month(self) -> (i64, i64) {
+        let (year, month, _) = date_of(self.0.div_euclid(DAY_MS));
+        (year, month)
+    }
+
     /// Reads an RFC 3339 time of the years 0 to 9999, such as `2026-11-22T23:41:33.103Z` or
     /// `2026-11-23T01:41:33+02:00`. Of a fraction, up to nine digits, what is finer than a millisecond is cut off.
     ///

@@ -13,7 +13,7 @@ use walbrook::restore::{PlanError, Target, plan};
 use walbrook::sqlite::{Blocking, DatabaseFiles, Follower, OpenOptions, Resume, WalPosition};
 use walbrook::storage::{FileInfo, FileName, Storage};
 use walbrook::sys::clock::{Clock, ManualClock};
-use walbrook::units::{Level, Timestamp, Txid};
+use walbrook::units::{KeepRules, Level, Timestamp, Txid};
 
 use crate::support::application::Session;
 use crate::support::chance::Chance;
@@ -33,6 +33,7 @@ pub(super) fn usual() -> Upkeep {
         snapshots: Some(DAY),
         retention: Some(Retention {
             snapshots: DAY,
+            keep: KeepRules::default(),
             syncs: Some(Duration::from_secs(300)),
             check: Duration::from_secs(15),
         }),
@@ -62,6 +63,10 @@ pub(super) struct World {
     pub(super) damaged: bool,
     /// Files were taken away, and what they were merged into is there.
     pub(super) scarred: bool,
+    /// Up to where files of levels were deleted: below, snapshots stand alone.
+    deleted_to: Txid,
+    /// Every snapshot there ever was, with its time.
+    snapshots: Vec<(Txid, Timestamp)>,
     pub(super) deleted: usize,
     pub(super) surveyed: usize,
     /// How often all pages were compared after a gap.
@@ -96,6 +101,8 @@ impl World {
             doubtful_age: Duration::ZERO,
             damaged: false,
             scarred: false,
+            deleted_to: Txid::FIRST,
+            snapshots: Vec::new(),
             deleted: 0,
             surveyed: 0,
             compared: 0,
@@ -300,13 +307,16 @@ impl World {
         let result = upload.run(&self.server);
         self.server.lock().fates.clear();
         drop(upload);
-        for (name, _) in &files[..result.confirmed] {
+        for (name, created) in &files[..result.confirmed] {
             let header = self.server.lock().files[name]
                 .1
                 .first_chunk()
                 .map(Header::parse);
             self.sent += 1;
             self.tagged += usize::from(header.unwrap().unwrap().database().is_some());
+            if name.level == Level::SNAPSHOT {
+                self.snapshots.push((name.txids.max(), *created));
+            }
             let at = self.clock.instant();
             let level = if sync(name) { Level::SYNC } else { name.level };
             let point = self.points.entry(name.txids.max()).or_insert((at, level));
@@ -346,6 +356,9 @@ impl World {
             let result = self.server.delete(&files);
             self.say(format!("  delete {names:?}: {}", result.is_ok()));
             self.deleted += files.len();
+            let of_levels = files.iter().filter(|name| name.level != Level::SYNC);
+            let ends = of_levels.map(|name| name.txids.max());
+            self.deleted_to = ends.fold(self.deleted_to, Txid::max);
             self.destination.deleted(&files, &result, now);
         }
     }
@@ -372,23 +385,27 @@ impl World {
     pub(super) fn check(&self, txids: &[Txid], chance: &mut Chance) {
         self.check_levels();
         self.check_promise();
+        self.check_kept();
         for txid in txids {
             self.check_restores(*txid, chance);
         }
     }
 
-    /// The TXIDs that files end at, from the oldest snapshot on.
+    /// The TXIDs that files end at, from the oldest snapshot on that others are chained to, and of the older ones.
     pub(super) fn ends(&self) -> Vec<Txid> {
         let files = self.files();
-        let oldest = files
+        let snapshots: Vec<Txid> = files
             .iter()
             .filter(|file| file.name.level == Level::SNAPSHOT)
             .map(|file| file.name.txids.max())
-            .min();
+            .collect();
+        let alone = |txid: &&Txid| **txid < self.deleted_to;
+        let oldest = snapshots.iter().find(|txid| !alone(txid)).copied();
         let mut ends: Vec<Txid> = files
             .iter()
             .map(|file| file.name.txids.max())
             .filter(|txid| oldest.is_some_and(|oldest| *txid >= oldest))
+            .chain(snapshots.iter().filter(alone).copied())
             .collect();
         ends.sort();
         ends.dedup();
@@ -496,6 +513,30 @@ impl World {
                 panic!(
                     "{txid}, {} s old, on level {level}: {error}: {:?}\n{}",
                     age.as_secs(),
+                    self.names(),
+                    self.log()
+                );
+            }
+        }
+    }
+
+    /// Of each of the last periods, counted over all there ever was, the newest snapshot is there, and no more than
+    /// that leads to.
+    fn check_kept(&self) {
+        let Some(rules) = self.upkeep.retention.filter(|_| !self.damaged) else {
+            return;
+        };
+        let files = self.server.list(Level::SNAPSHOT).unwrap();
+        let there: Vec<Txid> = files.iter().map(|file| file.name.txids.max()).collect();
+        for (period, count) in rules.keep.each() {
+            let mut newest = BTreeMap::new();
+            for (txid, created) in &self.snapshots {
+                newest.insert(period.number(*created), *txid);
+            }
+            for (number, txid) in newest.iter().rev().take(count as usize) {
+                assert!(
+                    there.contains(txid),
+                    "{txid}, the newest of {period:?} {number}: {:?}\n{}",
                     self.names(),
                     self.log()
                 );

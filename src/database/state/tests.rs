@@ -170,6 +170,37 @@ fn a_level_or_sums_with_too_much_to_write_down_are_left_out() {
     assert_eq!(read.destinations[0].sums, None);
 }
 
+#[test]
+fn a_scattered_set_is_written_as_a_larger_one_that_fits() {
+    let mut state = state();
+    let mut pages = PageSet::default();
+    // A million pages apart, in pairs that are nearer each other.
+    for index in 0..1_000_000_u32 {
+        pages.insert(PageNumber::new(1 + 2000 * (index / 2) + 3 * (index % 2)).unwrap());
+    }
+    for destination in &mut state.destinations {
+        destination.dirty = pages.clone();
+        for level in &mut destination.levels {
+            level.pages = Some(pages.clone());
+        }
+    }
+    let text = state.to_text();
+    assert!(text.len() < 2 << 20, "{}", text.len());
+    let read = parse_state(&text).unwrap();
+    let dirty = &read.destinations[0].dirty;
+    assert!(pages.iter().all(|page| dirty.contains(page)));
+}
+
+#[test]
+fn the_nearest_pages_are_joined_first() {
+    let page = |number| PageNumber::new(number).unwrap();
+    let runs = vec![(page(1), page(2)), (page(5), page(5)), (page(90), page(95))];
+    let joined = vec![(page(1), page(5)), (page(90), page(95))];
+    assert_eq!(at_most(3, runs.clone()), runs);
+    assert_eq!(at_most(2, runs.clone()), joined);
+    assert_eq!(at_most(1, runs), [(page(1), page(95))]);
+}
+
 proptest::proptest! {
     #[test]
     fn no_sealed_text_panics(

@@ -114,6 +114,11 @@ impl Destination {
             self.levels.forget_merged([Level::SYNC].into_iter(), now);
         }
         let expired = expired(&self.levels.inventory, &self.levels.lasts(), &rules, now);
+        if expired.lacks_times {
+            self.deletions.look_at = Some(now);
+            self.ask_again();
+            return Vec::new();
+        }
         self.deletions = Deletions {
             look_at: expired.next,
             not_before: (!expired.files.is_empty()).then(|| now + rules.check),

@@ -18,6 +18,7 @@ pub(super) fn upkeep(keeping: &KeepingConfig) -> Upkeep {
         snapshots: Some(keeping.snapshot_interval),
         retention: keeping.deletes.then_some(Retention {
             snapshots: keeping.snapshot_retention,
+            keep: keeping.keep,
             syncs: keeping.sync_retention,
             check: keeping.sync_retention_check,
         }),
