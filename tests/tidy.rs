@@ -43,6 +43,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "daemon",
             "discovery",
             "ltx",
+            // The plan of what a replica no longer needs.
+            "replica",
             "restore",
             "storage",
             "sys",

@@ -39,7 +39,7 @@ pub(super) const NO_EXPAND_ENV: Flag = Flag {
 pub(super) const REPLICA: Flag = Flag {
     name: "replica",
     value: Some("N"),
-    help: "Of a database with several replicas, read only the Nth of the configuration",
+    help: "Of a database with several replicas, take only the Nth of the configuration",
 };
 
 /// What a command line asks of a command.

@@ -14,6 +14,7 @@ mod json;
 mod ltx;
 mod open;
 mod progress;
+mod prune;
 mod replicate;
 mod reset;
 mod restore;
@@ -64,6 +65,7 @@ const COMMANDS: &[&CommandHelp] = &[
     &replicate::HELP,
     &restore::HELP,
     &ltx::HELP,
+    &prune::HELP,
     &databases::HELP,
     &compact::HELP,
     &reset::HELP,
@@ -100,6 +102,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             );
             command(&ltx::HELP, rest, out, ltx::run)
         }
+        "prune" => command(&prune::HELP, rest, out, prune::run),
         "databases" => command(&databases::HELP, rest, out, databases::run),
         "compact" => command(&compact::HELP, rest, out, compact::run),
         "reset" => command(&reset::HELP, rest, out, reset::run),

@@ -118,6 +118,11 @@ impl Inventory {
             .map(move |(name, entry)| (name, entry.age_at(now)))
     }
 
+    /// How old a file is.
+    pub(super) fn age(&self, name: FileName, now: Instant) -> Option<Duration> {
+        Some(self.0.get(&name)?.age_at(now))
+    }
+
     /// The time that a file is listed with; none for what was written since the last listing.
     pub(super) fn created(&self, name: FileName) -> Option<Timestamp> {
         self.0.get(&name)?.created

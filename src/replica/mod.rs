@@ -26,7 +26,7 @@ pub use inventory::Listing;
 pub use levels::Upkeep;
 pub use lineage::{Evidence, Lineage, Moment, Trace, Version};
 pub use origin::{Origin, Title, Verdict, Voucher};
-pub use retention::Retention;
+pub use retention::{Reason, Retention, Superfluous, superfluous};
 pub use settle::{Footing, SettleError, Shape, settle};
 pub use survey::{Survey, Surveyed};
 pub use upload::{Upload, UploadFile, UploadResult};

@@ -20,11 +20,13 @@
 //! one, by us nor by Litestream, so what is left half deleted is only ever below the floor. Level files and syncs go
 //! in ascending order, so that what is left of a level still joins.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::inventory::Inventory;
+use super::inventory::{Inventory, Listing};
 use super::keep::kept;
-use crate::storage::FileName;
+use crate::storage::{FileInfo, FileName};
 use crate::units::{KeepRules, Level, Timestamp, Txid};
 
 /// How long a file that has had its time is still left for those who planned with it.
@@ -45,11 +47,78 @@ pub struct Retention {
     pub check: Duration,
 }
 
+/// Why a file has had its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// A newer snapshot is old enough for all of the window, and no rule keeps this one.
+    OldSnapshot,
+    /// It ends where the window begins, or before.
+    BeforeWindow,
+    /// It was merged into level 1.
+    Merged,
+    /// Another file of its level holds what it does.
+    Repeated,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::OldSnapshot => "a newer snapshot is older than the retention",
+            Reason::BeforeWindow => "a snapshot older than the retention holds it",
+            Reason::Merged => "merged into level 1",
+            Reason::Repeated => "another file of its level holds it",
+        })
+    }
+}
+
+/// A file that has had its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Superfluous {
+    /// The file.
+    pub file: FileInfo,
+    /// How old it is at least.
+    pub age: Duration,
+    /// Why it is not needed.
+    pub reason: Reason,
+}
+
+/// What has had its time in a replica of which only a `listing` is known, in the order in which to delete it. Somebody
+/// may be merging so many `levels` of it: what they have not merged yet stays, and so does what is not old by the
+/// distances between the files alone.
+pub fn superfluous(listing: &Listing, levels: usize, rules: &Retention) -> Vec<Superfluous> {
+    // Ages are told by the listing, so that any moment will do.
+    let now = Instant::now();
+    let inventory = Inventory::of(listing, &Inventory::default(), now);
+    let merging: Vec<Level> = Level::all()
+        .filter(|level| ![Level::SYNC, Level::SNAPSHOT].contains(level))
+        .collect();
+    let lasts: Vec<Option<Txid>> = merging.iter().map(|it| inventory.last(*it)).collect();
+    let highest = lasts.iter().rposition(Option::is_some);
+    let levels = levels.max(highest.map_or(0, |index| index + 1));
+    let lasts = lasts.into_iter().take(levels);
+    // Of a level without files, nothing below it has been merged.
+    let lasts: Vec<Txid> = lasts.map(|last| last.unwrap_or(Txid::FIRST)).collect();
+    let expired = expired(&inventory, &lasts, rules, now);
+    let files: BTreeMap<FileName, FileInfo> = listing
+        .files
+        .iter()
+        .map(|file| (file.name, *file))
+        .collect();
+    let listed = expired.files.into_iter().filter_map(|(name, reason)| {
+        Some(Superfluous {
+            file: *files.get(&name)?,
+            age: inventory.age(name, now)?,
+            reason,
+        })
+    });
+    listed.collect()
+}
+
 /// What has had its time.
 #[derive(Debug, Default)]
 pub(super) struct Expired {
     /// In the order in which to delete.
-    pub(super) files: Vec<FileName>,
+    pub(super) files: Vec<(FileName, Reason)>,
     /// When there will be more.
     pub(super) next: Option<Instant>,
     /// Whether the replica has to be listed before snapshots can go: which are kept goes by the times in listings.
@@ -117,7 +186,8 @@ impl Expired {
             kept(keep, &times)
         };
         let gone = older.iter().zip(kept).filter(|(_, kept)| !kept);
-        self.files.extend(gone.map(|((name, _), _)| *name));
+        self.files
+            .extend(gone.map(|((name, _), _)| (*name, Reason::OldSnapshot)));
     }
 
     fn levels(&mut self, inventory: &Inventory, lasts: &[Txid], floor: Txid, now: Instant) {
@@ -130,9 +200,10 @@ impl Expired {
             let limit = merged.map_or(floor, |merged| merged.min(floor));
             let newest = inventory.last(level);
             let files = inventory.on(level, now).map(|(name, _)| name);
-            self.files.extend(
-                files.filter(|name| name.txids.max() <= limit && Some(name.txids.max()) != newest),
-            );
+            let gone =
+                files.filter(|name| name.txids.max() <= limit && Some(name.txids.max()) != newest);
+            self.files
+                .extend(gone.map(|name| (name, Reason::BeforeWindow)));
         }
     }
 
@@ -147,7 +218,7 @@ impl Expired {
                 continue;
             }
             match inventory.cover(first_level, name, now) {
-                Some((_, age)) if age >= keep => self.files.push(name),
+                Some((_, age)) if age >= keep => self.files.push((name, Reason::Merged)),
                 // All of them at once, when the last has had its time: if there is no upload before.
                 Some((_, age)) => last_to_come = last_to_come.max(Some(keep - age)),
                 None => {}
@@ -164,7 +235,7 @@ impl Expired {
                 continue;
             }
             match age >= STRAY_LIFE {
-                true => self.files.push(name),
+                true => self.files.push((name, Reason::Repeated)),
                 false => self.look_again(now + (STRAY_LIFE - age)),
             }
         }

@@ -1,5 +1,6 @@
 //! Held against the real Litestream: what one program writes, the other restores and goes on from.
 
+mod kept;
 mod ours;
 mod s3;
 mod takeover;

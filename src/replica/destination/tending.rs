@@ -123,7 +123,7 @@ impl Destination {
             look_at: expired.next,
             not_before: (!expired.files.is_empty()).then(|| now + rules.check),
         };
-        expired.files
+        expired.files.into_iter().map(|(name, _)| name).collect()
     }
 
     /// When there may be files to delete without anything being written before.
