@@ -187,12 +187,12 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
         (
             arguments.force_snapshot,
             "force-snapshot",
-            "a full copy is written when one is needed",
+            "snapshots are taken by `snapshot.interval`; walbrook compact -level 9 makes one of what the replica holds",
         ),
         (
             arguments.enforce_retention,
             "enforce-retention",
-            "nothing is deleted from replicas",
+            "while it runs, replicate deletes what has had its time; walbrook prune does so at once",
         ),
     ] {
         if given && !arguments.once {

@@ -67,7 +67,7 @@ fn mistakes() {
         ),
         (
             &["-once", "-enforce-retention"],
-            "-enforce-retention is not supported yet by this version of walbrook; nothing is deleted from replicas",
+            "-enforce-retention is not supported yet by this version of walbrook; while it runs, replicate deletes what has had its time; walbrook prune does so at once",
         ),
         (
             &["/x.db", "file:///r", "file:///s", "file:///r"],

@@ -95,10 +95,7 @@ impl Outlet {
 
     fn refusal(&self, lineage: Lineage, held: &str, view: &View) -> String {
         let location = self.destination.location();
-        let url = match location.starts_with('/') {
-            true => format!("file://{location}"),
-            false => location.to_string(),
-        };
+        let url = url_of(location);
         let database = &self.database;
         let why = match lineage {
             Lineage::Behind { lacks } => format!(
@@ -121,6 +118,15 @@ impl Outlet {
     }
 }
 
+/// What names a replica at `location` on the command line of a shell.
+fn url_of(location: &str) -> String {
+    match location.split_once(" on ") {
+        _ if location.starts_with('/') => format!("'file://{location}'"),
+        Some((url, endpoint)) => format!("'{url}?endpoint={endpoint}'"),
+        None => format!("'{location}'"),
+    }
+}
+
 /// A database in the words of its own header.
 fn described(view: &View) -> String {
     let mut page = vec![0; view.page_size().bytes() as usize];
@@ -136,5 +142,24 @@ fn described(view: &View) -> String {
             number(&page, 40)
         ),
         Err(_) => format!("{} pages", view.pages()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url_of;
+
+    #[test]
+    fn replicas_are_named_as_the_command_line_takes_them() {
+        for (location, url) in [
+            ("/srv/on a disk", "'file:///srv/on a disk'"),
+            ("s3://b/p", "'s3://b/p'"),
+            (
+                "s3://b/p on http://127.0.0.1:9000",
+                "'s3://b/p?endpoint=http://127.0.0.1:9000'",
+            ),
+        ] {
+            assert_eq!(url_of(location), url);
+        }
     }
 }
