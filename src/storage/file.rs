@@ -5,6 +5,7 @@
 //! listing holds only for the directory that was listed: when another one stands at the same path (a disk was
 //! unmounted, mounted or swapped), nothing is written or deleted until the replica is listed again.
 
+mod hold;
 mod seen;
 
 use std::collections::HashSet;
@@ -12,14 +13,13 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::hold::{Hold, Share};
 use self::seen::Seen;
 use super::exactly::Exactly;
 use super::{ByteRange, Content, FileInfo, FileName, Rival, Storage, StorageError};
 use crate::ltx::Header;
 use crate::ltx::name::{file_name, parse_file_name};
-use crate::sys::fs::{
-    DirectoryLock, Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish,
-};
+use crate::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish};
 use crate::sys::temporary;
 use crate::units::{Level, Timestamp};
 
@@ -41,6 +41,7 @@ pub struct FileStorage {
     fs: Arc<dyn FileSystem>,
     ownership: Option<Ownership>,
     exclusive: bool,
+    hold: Hold,
     state: Mutex<State>,
 }
 
@@ -62,6 +63,7 @@ impl FileStorage {
             fs,
             ownership: None,
             exclusive: false,
+            hold: Hold::default(),
             state: Mutex::default(),
         }
     }
@@ -200,7 +202,7 @@ impl FileStorage {
 
     /// Holds the directory while one file is written, so that of two writers the later one sees the file of the
     /// earlier one. Not for longer: an open directory keeps its disk from being unmounted.
-    fn lock(&self, path: &Path) -> Result<Option<DirectoryLock>, StorageError> {
+    fn lock(&self, path: &Path) -> Result<Option<Share<'_>>, StorageError> {
         if !self.exclusive {
             return Ok(None);
         }
@@ -208,7 +210,7 @@ impl FileStorage {
             location: self.location(),
             by,
         };
-        let lock = self.fs.lock_directory(&self.root);
+        let lock = self.hold.take(&*self.fs, &self.root);
         let lock = lock.map_err(|error| failed("lock", &self.root, error))?;
         let lock = lock.ok_or_else(|| in_use(None))?;
         // What we may have written ourselves, and could not make sure of, is written again.

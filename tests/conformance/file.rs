@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Bytes, Times, conforms, get, ignores_foreign_names, name, names, put};
+use super::{Bytes, Times, conforms, get, ignores_foreign_names, name, names, put, time};
 use crate::support::crash::CrashFiles;
 use crate::support::scratch::Scratch;
 use walbrook::storage::file::{FileStorage, Ownership};
-use walbrook::storage::{Storage, StorageError};
+use walbrook::storage::{Content, Storage, StorageError};
 use walbrook::sys::fs::{FileSystem, Owner, SystemFiles};
 use walbrook::sys::random::unique;
 use walbrook::units::{Level, Timestamp};
@@ -115,6 +115,41 @@ fn another_disk_is_not_written_to_until_listed() {
     assert_eq!(names(&storage, 0), [name(0, 1, 1)]);
     assert_eq!(get(&storage, name(0, 1, 1)), b"one");
     put(&storage, name(0, 2, 2), b"two");
+}
+
+/// What is written while another file is: by `during`, from within.
+struct Meanwhile<'a>(&'a dyn Fn());
+
+impl Content for Meanwhile<'_> {
+    fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        (self.0)();
+        out.write_all(b"long")
+    }
+}
+
+#[test]
+fn a_writer_is_in_nobodys_way_but_another_writers() {
+    let scratch = Scratch::new();
+    let [one, other] = [(); 2].map(|()| on_disk(scratch.path()).exclusive());
+    let in_use = |number| {
+        let result = other.write(name(0, number, number), time(0), &Bytes(b"other"));
+        assert!(
+            matches!(result, Err(StorageError::InUse { .. })),
+            "{result:?}"
+        );
+    };
+    // A snapshot takes long, and syncs go past it.
+    let during = || {
+        for number in [2, 3] {
+            put(&one, name(0, number, number), b"short");
+            // The end of a short one does not end the hold of the long one.
+            in_use(4);
+        }
+    };
+    one.write(name(9, 1, 1), time(0), &Meanwhile(&during))
+        .unwrap();
+    in_use(2);
+    put(&other, name(0, 4, 4), b"free again");
 }
 
 #[test]
