@@ -26,12 +26,17 @@ pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
 
 use self::output::{Published, Side};
-use crate::storage::Storage;
+use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
 use crate::units::Txid;
 
-/// How often a plan is made anew because a file of it was gone when it was to be read.
-const REPLANS_MAX: usize = 3;
+/// How often a plan is made anew because a file of it was gone when it was to be read. Each is another than the one
+/// before, so the replica is in motion and the next may well do.
+const REPLANS_MAX: usize = 100;
+
+/// How often a replica is listed again because its files do not join. A listing is not of one moment: a file
+/// may have come and gone between two of its parts.
+const RELISTS_MAX: usize = 3;
 
 /// How to restore.
 #[derive(Clone)]
@@ -116,15 +121,23 @@ fn carry_out(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RestoreError> {
     let mut replans = 0;
+    let mut pauses = options.pauses.iter();
     loop {
-        match build(&plan, storage, output, options, progress) {
-            Err(error) if error.is_gone() && replans < REPLANS_MAX => {
-                replans += 1;
-                log::info!("{error}: retention removed it? planning anew");
-                plan = plan_from(storage, target)?;
-            }
+        let gone = match build(&plan, storage, output, options, progress) {
+            Err(error) if error.is_gone() && replans < REPLANS_MAX => error,
             side => return finish(side?, &plan, options, start),
+        };
+        replans += 1;
+        log::info!("{gone}: retention removed it? planning anew");
+        let anew = plan_from(storage, target)?;
+        if anew == plan {
+            // The listing lags behind, or promises what is not there, and will go on to.
+            let Some(pause) = pauses.next() else {
+                return Err(gone);
+            };
+            std::thread::sleep(*pause);
         }
+        plan = anew;
     }
 }
 
@@ -182,6 +195,24 @@ fn finish(
 /// # Errors
 /// When the replica cannot be listed or the target cannot be reached.
 pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreError> {
+    let mut files = list(storage, target)?;
+    for _ in 0..RELISTS_MAX {
+        match plan(&files, target) {
+            Err(error) if error.may_be_of_motion() => {
+                let again = list(storage, target)?;
+                if again == files {
+                    return Err(error.into());
+                }
+                log::info!("{error}: files came and went meanwhile, listing anew");
+                files = again;
+            }
+            planned => return Ok(planned?),
+        }
+    }
+    Ok(plan(&files, target)?)
+}
+
+fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreError> {
     let mut files = storage.list_all()?;
     if let Target::Before(_) | Target::AsOf(_) = target {
         files = storage.exact_times(files)?;
@@ -191,5 +222,5 @@ pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreE
             location: storage.location(),
         });
     }
-    Ok(plan(&files, target)?)
+    Ok(files)
 }

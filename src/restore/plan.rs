@@ -234,6 +234,14 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// Whether files that came and went during the listing may be why.
+    pub(super) fn may_be_of_motion(&self) -> bool {
+        use PlanError::{Gap, NoBase, TxidUnreachable};
+        matches!(self, Gap { .. } | NoBase | TxidUnreachable { .. })
+    }
+}
+
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,9 @@
-//! Restores: of what Litestream wrote, of damaged replicas, of files that are whole and wrong, over bad connections, with
-//! the power cut.
+//! Restores: of what Litestream wrote, of damaged replicas, of files that are whole and wrong, over bad connections, from
+//! replicas in motion, with the power cut.
 
 mod crash;
 mod damage;
+mod motion;
 mod proof;
 mod rules;
 mod vectors;

@@ -1,8 +1,10 @@
 //! The rules of the output, and how a restore deals with a bad connection and with a replica in motion.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::memory::{Fault, Memory, ltx, name};
@@ -11,9 +13,9 @@ use walbrook::restore::{
     Existing, Integrity, Options, Outcome, OutputProblem, RestoreError, Target, restore,
 };
 use walbrook::storage::file::FileStorage;
-use walbrook::storage::{ByteRange, Storage};
+use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
 use walbrook::sys::fs::SystemFiles;
-use walbrook::units::TxidRange;
+use walbrook::units::{Level, Timestamp, TxidRange};
 
 #[test]
 fn what_is_there_decides() {
@@ -132,6 +134,58 @@ fn a_file_gone_since_the_listing_leads_to_a_new_plan() {
     assert_eq!(fs::read(&output).unwrap(), [[1; 512], [3; 512]].concat());
 }
 
+/// As often as files are merged while it reads.
+#[test]
+fn a_plan_is_made_anew_as_often_as_the_replica_has_changed() {
+    let scratch = Scratch::new();
+    let output = scratch.path().join("app.db");
+    let storage = small();
+    storage.fail((1..=8).map(|level| {
+        let merged = name(level, 2, 2);
+        Fault::Compacted(vec![(merged, ltx(merged.txids, 2, &[(2, 3)]))])
+    }));
+    run(&storage, &output, Existing::Refuse).unwrap();
+    assert_eq!(fs::read(&output).unwrap(), [[1; 512], [3; 512]].concat());
+}
+
+#[test]
+fn a_listing_that_promises_what_is_not_there_is_an_error_in_the_end() {
+    let scratch = Scratch::new();
+    let listed = small().list_all().unwrap();
+    let storage = Listed::new(small(), [listed]);
+    storage.memory.set(name(0, 2, 2), None);
+    let error = run(&storage, &scratch.path().join("app.db"), Existing::Refuse).unwrap_err();
+    assert!(matches!(&error, RestoreError::Storage(error) if error.is_not_found()));
+    // At first, and once after each read; before the last, every pause has been taken.
+    assert_eq!(storage.listings_asked(), 1 + 4);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn files_that_came_and_went_during_a_listing_are_no_hole() {
+    let scratch = Scratch::new();
+    let output = scratch.path().join("app.db");
+    let all = small().list_all().unwrap();
+    let base = name(9, 1, 1);
+    let without_base = all
+        .iter()
+        .filter(|file| file.name != base)
+        .copied()
+        .collect();
+    let storage = Listed::new(small(), [without_base, all.clone()]);
+    run(&storage, &output, Existing::Refuse).unwrap();
+    assert_eq!(fs::read(&output).unwrap(), [[1; 512], [3; 512]].concat());
+    assert_eq!(storage.listings_asked(), 2);
+
+    // What is missing in the second listing too is missing.
+    fs::remove_file(&output).unwrap();
+    let hole: Vec<_> = all.into_iter().filter(|file| file.name != base).collect();
+    let storage = Listed::new(small(), [hole]);
+    let error = run(&storage, &output, Existing::Refuse).unwrap_err();
+    assert!(matches!(error, RestoreError::Plan(_)), "{error}");
+    assert_eq!(storage.listings_asked(), 2);
+}
+
 #[test]
 fn a_file_that_is_not_what_its_name_says_is_refused() {
     let scratch = Scratch::new();
@@ -231,4 +285,61 @@ fn small() -> Memory {
         (base, 0, ltx(base.txids, 2, &[(1, 1), (2, 2)])),
         (next, 1, ltx(next.txids, 2, &[(2, 3)])),
     ])
+}
+
+/// A replica with these listings, one after the other, the last one for good.
+struct Listed {
+    memory: Memory,
+    listings: Vec<Vec<FileInfo>>,
+    asked: AtomicUsize,
+}
+
+impl Listed {
+    fn new(memory: Memory, listings: impl IntoIterator<Item = Vec<FileInfo>>) -> Listed {
+        Listed {
+            memory,
+            listings: listings.into_iter().collect(),
+            asked: AtomicUsize::new(0),
+        }
+    }
+
+    fn listings_asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Storage for Listed {
+    fn location(&self) -> String {
+        self.memory.location()
+    }
+
+    fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        Ok(self.listings[asked.min(self.listings.len() - 1)].clone())
+    }
+
+    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
+        self.memory.list(level)
+    }
+
+    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
+        self.memory.read(name, range)
+    }
+
+    fn write(
+        &self,
+        name: FileName,
+        created: Timestamp,
+        content: &dyn Content,
+    ) -> Result<u64, StorageError> {
+        self.memory.write(name, created, content)
+    }
+
+    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
+        self.memory.delete(names)
+    }
+
+    fn delete_all(&self) -> Result<(), StorageError> {
+        self.memory.delete_all()
+    }
 }
