@@ -4,6 +4,7 @@ use std::fs;
 
 use super::Fleet;
 use crate::support::application::Session;
+use crate::support::locks;
 use crate::support::process::wait_until;
 
 #[test]
@@ -39,14 +40,7 @@ fn links_to_a_replicated_database_leave_its_locks_alone() {
     let database = fleet.create("a.db");
     let process = fleet.start();
     fleet.wait_in_sync(&["a.db"]);
-    let locks = || {
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        let pid = process.pid().to_string();
-        let mine = locks
-            .lines()
-            .filter(|line| line.split_whitespace().nth(4) == Some(&pid));
-        mine.count()
-    };
+    let locks = || locks::held_by(process.pid()).len();
     wait_until("at rest", || locks() > 0);
     std::thread::sleep(std::time::Duration::from_millis(500));
     let before = locks();

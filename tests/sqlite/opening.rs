@@ -19,29 +19,11 @@ fn error(path: &Path) -> SqliteError {
     DatabaseFiles::open(path, HASTY).err().unwrap()
 }
 
-/// The locks this process holds on a file. The kernel's list may miss some while others come and go, so it is read
-/// until it says the same twice.
+/// The locks this process holds on a file.
 fn locks(path: &Path) -> Vec<String> {
-    let mut before = listed_locks(path);
-    loop {
-        let now = listed_locks(path);
-        if now == before {
-            return now;
-        }
-        before = now;
-    }
-}
-
-fn listed_locks(path: &Path) -> Vec<String> {
     let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
-    let owner = format!(" {} ", std::process::id());
-    let all = fs::read_to_string("/proc/locks").unwrap();
-    let mut ours: Vec<String> = all
-        .lines()
-        .filter(|line| line.contains(&inode) && line.contains(&owner))
-        .map(|line| line.split_once(": ").unwrap().1.to_string())
-        .collect();
-    ours.sort();
+    let mut ours = crate::support::locks::held_by(std::process::id());
+    ours.retain(|lock| lock.contains(&inode));
     ours
 }
 

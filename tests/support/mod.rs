@@ -5,6 +5,7 @@ pub(crate) mod chance;
 pub(crate) mod crash;
 pub(crate) mod disk;
 pub(crate) mod helper;
+pub(crate) mod locks;
 pub(crate) mod memory;
 pub(crate) mod place;
 pub(crate) mod process;
