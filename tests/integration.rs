@@ -12,6 +12,7 @@ mod levels;
 mod lineage;
 mod ltx;
 mod power;
+mod prove;
 mod replica;
 mod restarts;
 mod restore;

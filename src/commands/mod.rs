@@ -10,9 +10,11 @@ mod demo;
 mod error;
 mod flags;
 mod help;
+mod history;
 mod json;
 mod ltx;
 mod open;
+mod point;
 mod progress;
 mod prune;
 mod replicate;
@@ -64,6 +66,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 const COMMANDS: &[&CommandHelp] = &[
     &replicate::HELP,
     &restore::HELP,
+    &history::HELP,
     &ltx::HELP,
     &prune::HELP,
     &databases::HELP,
@@ -94,6 +97,7 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
     match name.as_str() {
         "replicate" => command(&replicate::HELP, rest, out, replicate::run),
         "restore" => command(&restore::HELP, rest, out, restore::run),
+        "history" => command(&history::HELP, rest, out, history::run),
         "ltx" => command(&ltx::HELP, rest, out, ltx::run),
         "wal" => {
             let _ = writeln!(

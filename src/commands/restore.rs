@@ -10,12 +10,11 @@ use super::json::Json;
 use super::progress::ProgressLine;
 use super::source::{ConfigFile, Opened, ReplicaSource, none_of, warn_of};
 use super::table::Table;
-use super::{CommandError, CommandHelp, Outcome};
+use super::{CommandError, CommandHelp, Outcome, point};
 use crate::config::{Base, LogLevel};
 use crate::ltx::name::file_name;
 use crate::restore::{self, Candidate, Existing, Integrity, Plan, Report, RestoreError, Target};
 use crate::storage::{FileInfo, Storage};
-use crate::units::{Timestamp, Txid};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "restore",
@@ -32,16 +31,8 @@ pub(super) const HELP: CommandHelp = CommandHelp {
             "PATH",
             "Write the database here; without it, to its configured path",
         ),
-        flag(
-            "txid",
-            "TXID",
-            "Restore up to this transaction (16 hexadecimal digits)",
-        ),
-        flag(
-            "timestamp",
-            "TIME",
-            "Restore the state before this time (2000-01-01T00:00:00Z)",
-        ),
+        point::TXID,
+        point::TIMESTAMP,
         switch(
             "if-db-not-exists",
             "Succeed without doing anything if the database is already there",
@@ -219,8 +210,15 @@ fn report(
                 true => format!(" of {}", storage.location()),
                 false => String::new(),
             };
+            let (time, window) = match report.window {
+                Some((earliest, latest)) => (
+                    format!(" of {}", report.last.created),
+                    format!("; what can be restored is from {earliest} to {latest}"),
+                ),
+                None => (String::new(), String::new()),
+            };
             eprintln_unless_closed(&format!(
-                "restored {} to txid {}{source}: {} files, {} bytes, {} ms",
+                "restored {} to txid {}{time}{source}: {} files, {} bytes, {} ms{window}",
                 options.output.display(),
                 report.txid,
                 report.files,
@@ -277,11 +275,13 @@ fn told(error: RestoreError) -> CommandError {
 }
 
 fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
+    let time = point::time_of(report.last, storage, report.window.is_some());
     let milliseconds = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
     Json::Object(vec![
         ("db_path", Json::text(options.output.display())),
         ("replica", Json::text(storage.location())),
         ("txid", Json::text(report.txid)),
+        ("timestamp", Json::text(time)),
         ("duration_ms", Json::Number(milliseconds)),
         ("integrity_check", Json::text(options.integrity)),
     ])
@@ -368,7 +368,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     if arguments.follow_interval.is_some() {
         return Err(super::not_supported_yet("-follow-interval", "leave it out"));
     }
-    let mut target = target(arguments.txid.as_deref(), arguments.timestamp.as_deref())?;
+    let (txid, time) = (arguments.txid.as_deref(), arguments.timestamp.as_deref());
     let existing = match (arguments.if_db_not_exists, arguments.force) {
         // With both, as in Litestream, a database that is there is kept.
         (true, _) => Existing::Keep,
@@ -382,10 +382,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     let example = "walbrook restore DB_PATH";
     let number = arguments.replica.as_deref();
     let source = ReplicaSource::from_arguments(arguments.rest, number, config, example)?;
-    // Of a configured database it is known that it is still replicated: where nothing is newer, nothing happened.
-    if let (Target::Before(time), ReplicaSource::Database { .. }) = (target, &source) {
-        target = Target::AsOf(time);
-    }
+    let target = point::target(txid, time, source.is_configured())?;
     let output = match (arguments.output.filter(|path| !path.is_empty()), &source) {
         (Some(path), _) => Base::of_process()
             .absolute(&path)
@@ -415,27 +412,6 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         json: arguments.json,
         integrity,
     })
-}
-
-fn target(txid: Option<&str>, timestamp: Option<&str>) -> Result<Target, CommandError> {
-    match (txid, timestamp) {
-        (None, None) => Ok(Target::Latest),
-        (Some(_), Some(_)) => Err(CommandError::new(
-            "cannot specify both -txid and -timestamp; each names one state, leave one out",
-        )),
-        (Some(text), None) => Txid::from_hex(text).map(Target::Txid).ok_or_else(|| {
-            CommandError::new(format!(
-                "invalid value {text:?} for flag -txid: invalid txid format, write 16 hexadecimal digits as \
-                 `walbrook ltx` prints them"
-            ))
-            .with_try("walbrook ltx DB_PATH")
-        }),
-        (None, Some(text)) => Timestamp::parse(text).map(Target::Before).map_err(|_| {
-            CommandError::new(format!(
-                "invalid -timestamp {text:?}, must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)"
-            ))
-        }),
-    }
 }
 
 fn integrity(mode: Option<&str>) -> Result<Integrity, CommandError> {

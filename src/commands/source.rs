@@ -128,6 +128,11 @@ impl ReplicaSource {
         }
     }
 
+    /// Whether it is of a configured database, which is replicated still.
+    pub(super) fn is_configured(&self) -> bool {
+        matches!(self, ReplicaSource::Database { .. })
+    }
+
     /// From the one argument of `walbrook COMMAND` and the value of `-replica`; `example` completes that to a line that
     /// would work.
     pub(super) fn from_arguments(

@@ -71,6 +71,7 @@ fn every_flag_of_the_help_is_one_argh_knows() {
     }
     check::<replicate::ReplicateArguments>(&replicate::HELP);
     check::<restore::RestoreArguments>(&restore::HELP);
+    check::<history::HistoryArguments>(&history::HELP);
     check::<ltx::LtxArguments>(&ltx::HELP);
     check::<databases::DatabasesArguments>(&databases::HELP);
     check::<version::VersionArguments>(&version::HELP);

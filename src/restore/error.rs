@@ -111,10 +111,10 @@ impl RestoreError {
 
     /// Whether there simply is nothing to restore: an empty replica, or nothing old enough.
     pub fn is_not_available(&self) -> bool {
-        use PlanError::{Empty, NoBase, TxidUnreachable};
+        use PlanError::{BeforeAll, Empty, NoBase, TxidUnreachable};
         matches!(
             self,
-            RestoreError::Plan(Empty | NoBase | TxidUnreachable { .. })
+            RestoreError::Plan(Empty | NoBase | BeforeAll { .. } | TxidUnreachable { .. })
         )
     }
 

@@ -12,6 +12,7 @@ mod image;
 mod integrity;
 mod output;
 pub mod plan;
+mod points;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ pub use fetch::PAUSES;
 pub use integrity::Integrity;
 pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
+pub use points::{History, Hole, Point, history};
 
 use self::output::{Published, Side};
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
-use crate::units::Txid;
+use crate::units::{Timestamp, Txid};
 
 /// How often a plan is made anew because a file of it was gone when it was to be read. Each is another than the one
 /// before, so the replica is in motion and the next may well do.
@@ -76,6 +78,10 @@ pub enum Outcome {
 pub struct Report {
     /// The state the database has.
     pub txid: Txid,
+    /// The file that ends there, with the state's time as the listing has it.
+    pub last: FileInfo,
+    /// The times of the earliest and the latest state that could be restored, where a time was asked for.
+    pub window: Option<(Timestamp, Timestamp)>,
     /// How many files were read.
     pub files: usize,
     /// Their sizes in bytes.
@@ -130,7 +136,7 @@ fn carry_out(
         replans += 1;
         log::info!("{gone}: retention removed it? planning anew");
         let anew = plan_from(storage, target)?;
-        if anew == plan {
+        if anew.files == plan.files {
             // The listing lags behind, or promises what is not there, and will go on to.
             let Some(pause) = pauses.next() else {
                 return Err(gone);
@@ -179,10 +185,13 @@ fn finish(
 ) -> Result<Outcome, RestoreError> {
     integrity::check(side.path(), options.integrity)
         .map_err(|finding| RestoreError::Integrity { finding })?;
+    let last = *plan.files.last().ok_or(RestoreError::NothingPlanned)?;
     Ok(match side.publish(options.existing)? {
         Published::KeptExisting => Outcome::KeptExisting,
         Published::New => Outcome::Restored(Report {
             txid: plan.txids.max(),
+            last,
+            window: plan.window,
             files: plan.files.len(),
             bytes: plan.bytes,
             duration: start.elapsed(),
@@ -210,6 +219,28 @@ pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreE
         }
     }
     Ok(plan(&files, target)?)
+}
+
+/// What can be restored from the replica, as [`history`] finds it.
+///
+/// # Errors
+/// When the replica cannot be listed.
+pub fn history_of(storage: &dyn Storage) -> Result<History, RestoreError> {
+    let mut files = list(storage, Target::Latest)?;
+    let mut found = history(&files);
+    for _ in 0..RELISTS_MAX {
+        if found.holes.is_empty() {
+            break;
+        }
+        // Files may have come and gone meanwhile.
+        let again = list(storage, Target::Latest)?;
+        if again == files {
+            break;
+        }
+        found = history(&again);
+        files = again;
+    }
+    Ok(found)
 }
 
 fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreError> {

@@ -10,7 +10,8 @@
 
 use std::fmt;
 
-use crate::storage::FileInfo;
+use super::points::{earliest, history, window};
+use crate::storage::{FileInfo, FileName};
 use crate::units::{Level, Timestamp, Txid, TxidRange};
 
 /// What to restore.
@@ -35,6 +36,8 @@ pub struct Plan {
     pub txids: TxidRange,
     /// Sum of the files' sizes in bytes.
     pub bytes: u64,
+    /// The times of the earliest and the latest state that could be restored, where a time was asked for.
+    pub window: Option<(Timestamp, Timestamp)>,
 }
 
 /// Chooses the files that lead to `target`. `files` are those of all levels, in any order.
@@ -51,6 +54,10 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
         Target::AsOf(time) => check_window(files, time, Some(time))?,
         Target::Latest | Target::Txid(_) => (),
     }
+    let points = match target {
+        Target::Before(_) | Target::AsOf(_) => history(files).points,
+        Target::Latest | Target::Txid(_) => Vec::new(),
+    };
     let eligible = |file: &&FileInfo| match target {
         Target::Latest => true,
         Target::Txid(txid) => file.name.txids.max() <= txid,
@@ -58,7 +65,7 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
     };
     let eligible: Vec<FileInfo> = files.iter().filter(eligible).copied().collect();
     let base = base(&eligible);
-    let chain = cheapest(&eligible, base);
+    let chain = cheapest(&eligible, base).chain();
     let reached = chain.last().map(|file| file.name.txids.max());
     match target {
         Target::Latest => check_rest(&eligible, reached)?,
@@ -67,11 +74,15 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
         }
         _ => (),
     }
-    let reached = reached.ok_or(PlanError::NoBase)?;
+    let reached = reached.ok_or_else(|| match earliest(&points) {
+        Some(earliest) => PlanError::BeforeAll { earliest },
+        None => PlanError::NoBase,
+    })?;
     Ok(Plan {
         txids: TxidRange::snapshot(reached),
         bytes: sum(&chain),
         files: chain,
+        window: window(&points),
     })
 }
 
@@ -89,6 +100,7 @@ fn check_window(
                 time,
                 oldest,
                 newest,
+                earliest: earliest(&history(files).points),
             })
         }
         _ => Ok(()),
@@ -102,83 +114,108 @@ fn base(eligible: &[FileInfo]) -> Option<FileInfo> {
     eligible.iter().filter(is_base).filter(whole).max().copied()
 }
 
-/// The cheapest way to the furthest TXID that can be reached from `base`; empty when there is none.
-///
-/// Positions are the ends of files, taken in ascending order. The best way to the end of a file is the file
-/// itself after the best way to any position from `min - 1` on; all of those end before it, so they are final.
-/// The `ways` in question are kept as a stack on which a later end costs more: one that ends later and costs no
-/// more replaces all that it beats. O(n log n).
-fn cheapest(eligible: &[FileInfo], base: Option<FileInfo>) -> Vec<FileInfo> {
+/// The cheapest ways to all TXIDs that can be reached from `base`, up to the furthest.
+fn cheapest(eligible: &[FileInfo], base: Option<FileInfo>) -> Search {
     let start = base.map_or(0, |file| file.name.txids.max().value());
     let beyond = |file: &&FileInfo| {
         file.name.level != Level::SNAPSHOT && file.name.txids.max().value() > start
     };
     let mut files: Vec<FileInfo> = eligible.iter().filter(beyond).copied().collect();
-    files.sort_unstable_by_key(|file| (file.name.txids.max(), file.name.txids.min(), file.name));
-
-    let mut arena = vec![Way {
-        file: base,
-        before: None,
-        cost: base.map_or((0, 0), |file| (file.size, 1)),
-        end: start,
-    }];
-    let mut stack = vec![0];
+    files.sort_unstable_by_key(by_end);
+    let mut search = Search::from(base);
     for group in files.chunk_by(|a, b| a.name.txids.max() == b.name.txids.max()) {
-        let best = group.iter().filter_map(|file| after(&arena, &stack, *file));
-        let Some(way) = best.min_by_key(|way| way.cost) else {
-            continue;
-        };
-        while stack
-            .last()
-            .is_some_and(|&last| arena[last].cost >= way.cost)
-        {
-            stack.pop();
-        }
-        stack.push(arena.len());
-        arena.push(way);
+        search.advance(group);
     }
-    chain(&arena)
+    search
+}
+
+/// The order in which a [`Search`] takes files.
+pub(super) fn by_end(file: &FileInfo) -> (Txid, Txid, FileName) {
+    (file.name.txids.max(), file.name.txids.min(), file.name)
+}
+
+/// A search for the cheapest ways from one base, for which files come in the order of their ends.
+///
+/// Positions are the ends of files. The best way to the end of a file is the file itself after the best way to any
+/// position from `min - 1` on; all of those end before it, so they are final. The `ways` in question are kept as a
+/// stack on which a later end costs more: one that ends later and costs no more replaces all that it beats.
+/// O(n log n).
+pub(super) struct Search {
+    arena: Vec<Way>,
+    stack: Vec<usize>,
+}
+
+impl Search {
+    /// One that starts behind `base`.
+    pub(super) fn from(base: Option<FileInfo>) -> Search {
+        let start = Way {
+            file: base,
+            before: None,
+            cost: base.map_or((0, 0), |file| (file.size, 1)),
+            end: base.map_or(0, |file| file.name.txids.max().value()),
+        };
+        Search {
+            arena: vec![start],
+            stack: vec![0],
+        }
+    }
+
+    /// Takes the files that end at one TXID, beyond all before, and gives the best way there, if it can be reached.
+    pub(super) fn advance(&mut self, group: &[FileInfo]) -> Option<&Way> {
+        let ways = group.iter().filter_map(|file| self.after(*file));
+        let way = ways.min_by_key(|way| way.cost)?;
+        while self
+            .stack
+            .last()
+            .is_some_and(|&last| self.arena[last].cost >= way.cost)
+        {
+            self.stack.pop();
+        }
+        self.stack.push(self.arena.len());
+        self.arena.push(way);
+        self.arena.last()
+    }
+
+    /// The best way that has `file` as its last, if it can be reached.
+    fn after(&self, file: FileInfo) -> Option<Way> {
+        // A file from TXID 1 holds every page: whatever came before it would be read for nothing.
+        let (before, cost) = if file.name.txids.is_snapshot() {
+            (None, (0, 0))
+        } else {
+            let from = file.name.txids.min().value() - 1;
+            let ends_before = |way: &usize| self.arena[*way].end < from;
+            let before = *self.stack.get(self.stack.partition_point(ends_before))?;
+            (Some(before), self.arena[before].cost)
+        };
+        Some(Way {
+            file: Some(file),
+            before,
+            cost: (cost.0.saturating_add(file.size), cost.1 + 1),
+            end: file.name.txids.max().value(),
+        })
+    }
+
+    /// The files on the way to the furthest position, which is the last that was found; empty when there is none.
+    fn chain(&self) -> Vec<FileInfo> {
+        let mut files = Vec::new();
+        let mut at = self.arena.len().checked_sub(1);
+        while let Some(way) = at.map(|index| &self.arena[index]) {
+            files.extend(way.file);
+            at = way.before;
+        }
+        files.reverse();
+        files
+    }
 }
 
 /// A way to a position: a file, and how one got to where it can be applied.
-struct Way {
+pub(super) struct Way {
     /// None for the start of a chain without a base.
-    file: Option<FileInfo>,
+    pub(super) file: Option<FileInfo>,
     before: Option<usize>,
     /// Bytes, then number of files.
-    cost: (u64, u32),
+    pub(super) cost: (u64, u32),
     end: u64,
-}
-
-/// The best way that has `file` as its last, if it can be reached.
-fn after(arena: &[Way], stack: &[usize], file: FileInfo) -> Option<Way> {
-    // A file from TXID 1 holds every page: whatever came before it would be read for nothing.
-    let (before, cost) = if file.name.txids.is_snapshot() {
-        (None, (0, 0))
-    } else {
-        let from = file.name.txids.min().value() - 1;
-        let before = stack.partition_point(|&way| arena[way].end < from);
-        let before = *stack.get(before)?;
-        (Some(before), arena[before].cost)
-    };
-    Some(Way {
-        file: Some(file),
-        before,
-        cost: (cost.0.saturating_add(file.size), cost.1 + 1),
-        end: file.name.txids.max().value(),
-    })
-}
-
-/// The files on the way to the furthest position, which is the last that was found.
-fn chain(arena: &[Way]) -> Vec<FileInfo> {
-    let mut files = Vec::new();
-    let mut at = arena.len().checked_sub(1);
-    while let Some(way) = at.map(|index| &arena[index]) {
-        files.extend(way.file);
-        at = way.before;
-    }
-    files.reverse();
-    files
 }
 
 /// Refuses to call a state the latest when there are files beyond it that cannot be reached.
@@ -209,6 +246,11 @@ pub enum PlanError {
     Empty,
     /// No file that qualifies holds a whole database.
     NoBase,
+    /// No state was stored before the time asked for that could be restored.
+    BeforeAll {
+        /// The earliest that can be: its TXID and time.
+        earliest: (Txid, Timestamp),
+    },
     /// The files from `next` on cannot be reached.
     Gap {
         /// The newest TXID that can be restored, if any.
@@ -231,14 +273,19 @@ pub enum PlanError {
         oldest: Timestamp,
         /// Time of the newest file.
         newest: Timestamp,
+        /// The earliest state that can be restored, if any: its TXID and time.
+        earliest: Option<(Txid, Timestamp)>,
     },
 }
 
 impl PlanError {
     /// Whether files that came and went during the listing may be why.
     pub(super) fn may_be_of_motion(&self) -> bool {
-        use PlanError::{Gap, NoBase, TxidUnreachable};
-        matches!(self, Gap { .. } | NoBase | TxidUnreachable { .. })
+        use PlanError::{BeforeAll, Gap, NoBase, TxidUnreachable};
+        matches!(
+            self,
+            Gap { .. } | NoBase | BeforeAll { .. } | TxidUnreachable { .. }
+        )
     }
 }
 
@@ -253,6 +300,13 @@ impl fmt::Display for PlanError {
                 f,
                 "no matching backup files available: no snapshot, nor any other file from TXID 1, \
                  is old enough"
+            ),
+            PlanError::BeforeAll {
+                earliest: (txid, time),
+            } => write!(
+                f,
+                "no matching backup files available: no state from before then can be restored; the earliest is of \
+                 {time}: -txid {txid}"
             ),
             PlanError::Gap { reached, next } => {
                 write!(f, "the latest state cannot be restored: ")?;
@@ -282,10 +336,20 @@ impl fmt::Display for PlanError {
                 time,
                 oldest,
                 newest,
-            } => write!(
-                f,
-                "timestamp {time} does not exist: the replica's files are from {oldest} to {newest}"
-            ),
+                earliest,
+            } => {
+                write!(
+                    f,
+                    "timestamp {time} does not exist: the replica's files are from {oldest} to {newest}"
+                )?;
+                match earliest {
+                    Some((txid, of)) if time < oldest => write!(
+                        f,
+                        "; the earliest state that can be restored is of {of}: -txid {txid}"
+                    ),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

@@ -112,9 +112,12 @@ fn check(files: &[FileInfo], target: Target, exactly: bool) {
         (Err(PlanError::Gap { .. }), Err("gap")) => return,
         (Err(PlanError::OutsideWindow { .. }), Err("outside")) => return,
         (Err(PlanError::Empty), Err(_)) if files.is_empty() => return,
-        (Err(PlanError::NoBase | PlanError::TxidUnreachable { .. }), Err("not available")) => {
-            return;
-        }
+        (
+            Err(
+                PlanError::NoBase | PlanError::BeforeAll { .. } | PlanError::TxidUnreachable { .. },
+            ),
+            Err("not available"),
+        ) => return,
         (ours, theirs) => panic!("{files:?} {target:?}: {ours:?}, Litestream {theirs:?}"),
     };
     let end = theirs.last().unwrap().name.txids.max();
@@ -305,7 +308,18 @@ fn messages_name_the_way_on() {
         "{message}"
     );
     let at_start = Target::Before(Timestamp::from_millis(1000));
-    assert_eq!(plan(&files, at_start), Err(PlanError::NoBase));
+    assert_eq!(
+        error(at_start),
+        "no matching backup files available: no state from before then can be restored; the earliest is of \
+         1970-01-01T00:00:01Z: -txid 0000000000000003"
+    );
+    let before = error(Target::Before(Timestamp::from_millis(999)));
+    assert!(
+        before.ends_with("of 1970-01-01T00:00:01Z: -txid 0000000000000003"),
+        "{before}"
+    );
+    let unusable = plan(&files[1..], Target::Before(Timestamp::from_millis(5000)));
+    assert_eq!(unusable, Err(PlanError::NoBase));
 }
 
 #[test]
@@ -316,10 +330,12 @@ fn a_time_after_everything_is_the_latest_state_where_that_is_known_to_be_meant()
         time: time(3000),
         oldest: time(1000),
         newest: time(2000),
+        earliest: Some((Txid::FIRST, time(1000))),
     });
     assert_eq!(plan(&files, Target::Before(time(3000))), outside);
     let latest = plan(&files, Target::AsOf(time(3000))).unwrap();
-    assert_eq!(latest, plan(&files, Target::Latest).unwrap());
+    assert_eq!(latest.files, plan(&files, Target::Latest).unwrap().files);
+    assert_eq!(latest.window, Some((time(1000), time(2000))));
     let early = plan(&files, Target::AsOf(time(999)));
     assert!(
         matches!(early, Err(PlanError::OutsideWindow { .. })),

@@ -40,6 +40,20 @@ impl Timestamp {
             Err(TimestampError)
         }
     }
+
+    /// Reads what people write, besides RFC 3339: a date, which is its midnight, or a date and a time of day without
+    /// seconds, with a space between them, or without an offset. All of it is UTC where no offset says otherwise.
+    ///
+    /// # Errors
+    /// As [`Timestamp::parse`].
+    pub fn parse_loosely(text: &str) -> Result<Timestamp, TimestampError> {
+        let mut reader = Reader(text.as_bytes());
+        let time = reader.loose_time().ok_or(TimestampError)?;
+        match reader.0 {
+            [] => Ok(time),
+            _ => Err(TimestampError),
+        }
+    }
 }
 
 /// RFC 3339 in UTC with up to three digits of fraction, trailing zeros dropped. Years that RFC 3339 does not
@@ -81,6 +95,31 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn time(&mut self) -> Option<Timestamp> {
+        let days = self.days()?;
+        self.one_of(b"Tt")?;
+        let minutes = days * 1440 + self.minutes()?;
+        let millis = self.seconds_ms()?;
+        let offset = self.offset_minutes()?;
+        Some(Timestamp((minutes - offset) * 60_000 + millis))
+    }
+
+    fn loose_time(&mut self) -> Option<Timestamp> {
+        let mut minutes = self.days()? * 1440;
+        let mut millis = 0;
+        if self.one_of(b"Tt ").is_some() {
+            minutes += self.minutes()?;
+            if self.0.first() == Some(&b':') {
+                millis = self.seconds_ms()?;
+            }
+            if !self.0.is_empty() {
+                minutes -= self.offset_minutes()?;
+            }
+        }
+        Some(Timestamp(minutes * 60_000 + millis))
+    }
+
+    /// A date, in days since 1970.
+    fn days(&mut self) -> Option<i64> {
         let year = self.number(4)?;
         self.one_of(b"-")?;
         let month = self.number(2).filter(|month| (1..=12).contains(month))?;
@@ -88,16 +127,22 @@ impl Reader<'_> {
         let day = self
             .number(2)
             .filter(|&day| (1..=days_in(year, month)).contains(&day))?;
-        self.one_of(b"Tt")?;
+        Some(days_of(year, month, day))
+    }
+
+    /// Hour and minute, in minutes.
+    fn minutes(&mut self) -> Option<i64> {
         let hour = self.number(2).filter(|&hour| hour < 24)?;
         self.one_of(b":")?;
         let minute = self.number(2).filter(|&minute| minute < 60)?;
+        Some(hour * 60 + minute)
+    }
+
+    /// Seconds behind a colon, and their fraction if they have one.
+    fn seconds_ms(&mut self) -> Option<i64> {
         self.one_of(b":")?;
         let second = self.number(2).filter(|&second| second < 60)?;
-        let fraction = self.fraction_ms()?;
-        let offset = self.offset_minutes()?;
-        let minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute - offset;
-        Some(Timestamp((minutes * 60 + second) * 1000 + fraction))
+        Some(second * 1000 + self.fraction_ms()?)
     }
 
     fn fraction_ms(&mut self) -> Option<i64> {
@@ -228,6 +273,40 @@ mod tests {
     }
 
     #[test]
+    fn what_people_write() {
+        let known = [
+            ("2026-11-28", "2026-11-28T00:00:00Z"),
+            ("2026-11-28 10:30", "2026-11-28T10:30:00Z"),
+            ("2026-11-28 10:30:05", "2026-11-28T10:30:05Z"),
+            ("2026-11-28T10:30:05.25", "2026-11-28T10:30:05.25Z"),
+            ("2026-11-28 10:30+02:00", "2026-11-28T08:30:00Z"),
+            ("2026-11-28 10:30:05Z", "2026-11-28T10:30:05Z"),
+            ("2026-11-28T10:30:05+01:00", "2026-11-28T09:30:05Z"),
+        ];
+        for (text, expected) in known {
+            let time = Timestamp::parse_loosely(text).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-11",
+            "2026-11-31",
+            "2026-11-28 ",
+            "2026-11-28 10",
+            "2026-11-28 10:",
+            "2026-11-28 10:30:",
+            "2026-11-28 24:00",
+            "2026-11-28  10:30",
+            "2026-11-28 10:30 Z",
+            "2026-11-28Z",
+            "28.11.2026",
+        ] {
+            assert_eq!(Timestamp::parse_loosely(bad), Err(TimestampError), "{bad}");
+        }
+    }
+
+    #[test]
     fn other_texts_are_refused() {
         for bad in [
             "",
@@ -279,7 +358,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_displayed_reads_back(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
-            prop_assert_eq!(parse(&Timestamp(millis).to_string()), Some(millis));
+            let text = Timestamp(millis).to_string();
+            prop_assert_eq!(parse(&text), Some(millis));
+            prop_assert_eq!(Timestamp::parse_loosely(&text), Ok(Timestamp(millis)));
         }
 
         #[test]
@@ -290,6 +371,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[-0-9TZtz:.+é]{0,40}") {
             let _ = Timestamp::parse(&text);
+            let _ = Timestamp::parse_loosely(&text);
         }
     }
 }

@@ -6,4 +6,4 @@ mod damage;
 mod motion;
 mod proof;
 mod rules;
-mod vectors;
+pub(crate) mod vectors;

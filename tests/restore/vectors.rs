@@ -141,7 +141,7 @@ fn check_all(replica: &JsonValue, scratch: &Scratch) -> usize {
 }
 
 /// The files of a replica in the manifest: name, time, content.
-pub(super) fn files(replica: &JsonValue) -> impl Iterator<Item = (FileName, i64, Vec<u8>)> {
+pub(crate) fn files(replica: &JsonValue) -> impl Iterator<Item = (FileName, i64, Vec<u8>)> {
     let dir = text(&replica["dir"]);
     list(&replica["files"]).iter().map(move |file| {
         let path = text(&file["path"]);
@@ -151,7 +151,7 @@ pub(super) fn files(replica: &JsonValue) -> impl Iterator<Item = (FileName, i64,
 }
 
 /// What the manifest says about restores of a replica.
-pub(super) fn targets(replica: &JsonValue) -> Vec<(Target, &JsonValue)> {
+pub(crate) fn targets(replica: &JsonValue) -> Vec<(Target, &JsonValue)> {
     let mut targets = vec![(Target::Latest, &replica["latest"])];
     for expected in field(replica, "txids").map_or(&[][..], list) {
         let txid = Txid::from_hex(text(&expected["txid"])).unwrap();
@@ -217,6 +217,7 @@ fn chain(paths: &[&str]) -> (Memory, Plan) {
     let plan = Plan {
         txids: TxidRange::snapshot(infos[infos.len() - 1].name.txids.max()),
         bytes: infos.iter().map(|file| file.size).sum(),
+        window: None,
         files: infos,
     };
     (Memory::holding(files), plan)

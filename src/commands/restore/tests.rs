@@ -3,6 +3,7 @@
 use super::*;
 use crate::commands::parsed;
 use crate::config::ReplicaLocation;
+use crate::units::{Timestamp, Txid};
 
 fn options_of(line: &[&str]) -> Result<RestoreOptions, CommandError> {
     let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
@@ -89,7 +90,8 @@ fn mistakes() {
         ),
         (
             &["-timestamp", "yesterday", "/x.db"],
-            "invalid -timestamp \"yesterday\", must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z)",
+            "invalid -timestamp \"yesterday\", must specify in ISO 8601 format (e.g. 2000-01-01T00:00:00Z), or as \
+             \"2000-01-01 00:00\" or 2000-01-01, both UTC, or as \"2h ago\" or \"3d ago\"",
         ),
         (
             &["-txid", "1", "-timestamp", "x", "/x.db"],
