@@ -14,9 +14,10 @@ use super::source::{ConfigFile, ReplicaSource, none_of, warn_of};
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::config::KeepingConfig;
+use crate::ltx::PageIndex;
 use crate::replica::{Listing, Retention, Superfluous, superfluous};
 use crate::restore::{Target, plan};
-use crate::storage::{FileName, Storage};
+use crate::storage::{FileInfo, FileName, Storage};
 use crate::units::{KeepRules, parse_duration};
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -180,12 +181,15 @@ fn planned(
     let listing = Listing {
         files: storage.list_all()?,
         stamped: storage.stamps_files(),
+        damaged: Vec::new(),
     };
     if listing.files.is_empty() {
         return Ok(Vec::new());
     }
     // Where files are missing, older ones may be all there is.
-    plan(&listing.files, Target::Latest).map_err(|error| {
+    let whole = |file: &&FileInfo| file.size >= PageIndex::SMALLEST_FILE;
+    let whole: Vec<FileInfo> = listing.files.iter().filter(whole).copied().collect();
+    plan(&whole, Target::Latest).map_err(|error| {
         CommandError::new(format!(
             "the newest state of {} cannot be restored, so nothing was deleted: {error}",
             storage.location()

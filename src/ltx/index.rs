@@ -57,6 +57,9 @@ pub enum Tail {
 }
 
 impl PageIndex {
+    /// What a file takes in bytes besides page frames and index: header, end marker, index size, trailer.
+    pub const SMALLEST_FILE: u64 = (Header::BYTES + frame::HEADER_BYTES + END_BYTES) as u64;
+
     /// Reads the index from `tail`, the last bytes of a file of `file_size` bytes. 32 KiB hold the index of
     /// some 4,000 pages. The pages themselves, and the file checksum, stay unverified.
     ///
@@ -64,7 +67,7 @@ impl PageIndex {
     /// When the file is too short to be an LTX file, when the index cannot be where it is said to be, or when
     /// it cannot be that of frames that fill the file.
     pub fn parse_tail(tail: &[u8], file_size: u64) -> Result<Tail, Error> {
-        let Some(index_max) = file_size.checked_sub(FIXED_BYTES) else {
+        let Some(index_max) = file_size.checked_sub(Self::SMALLEST_FILE) else {
             let part = "the smallest possible LTX file";
             return Err(Fault::Truncated { part, offset: 0 }.into());
         };
@@ -189,9 +192,6 @@ impl IndexDigest {
 /// Index size and trailer: what the last bytes of every file are.
 const END_BYTES: usize = 24;
 
-/// What a file takes besides page frames and index: header, end marker, index size, trailer.
-const FIXED_BYTES: u64 = (Header::BYTES + frame::HEADER_BYTES + END_BYTES) as u64;
-
 #[cfg(test)]
 mod tests {
     use super::super::class::Class;
@@ -202,7 +202,7 @@ mod tests {
         let mut tail = index.to_vec();
         tail.extend((index.len() as u64).to_be_bytes());
         tail.extend([0; 16]);
-        let file_size = FIXED_BYTES + frames + index.len() as u64;
+        let file_size = PageIndex::SMALLEST_FILE + frames + index.len() as u64;
         (tail, file_size)
     }
 

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::ltx::PageIndex;
 use crate::storage::{FileInfo, FileName};
 use crate::units::{Level, Timestamp, Txid, TxidRange};
 
@@ -27,6 +28,8 @@ pub struct Listing {
     pub files: Vec<FileInfo>,
     /// Their times are those of the server's own clock.
     pub stamped: bool,
+    /// Those of them that turned out to be no whole LTX files.
+    pub damaged: Vec<FileName>,
 }
 
 /// The files of a replica.
@@ -53,6 +56,8 @@ enum Standing {
     Needed,
     /// It lies within another one of its level, or may yet: an upload that was given up and arrived after all.
     Stray,
+    /// It is no LTX file: as good as missing, but in the way of whoever plans from names.
+    Damaged,
 }
 
 impl Inventory {
@@ -66,12 +71,16 @@ impl Inventory {
                 .0
                 .get(&file.name)
                 .map_or(Duration::ZERO, |entry| entry.age_at(now));
+            let is_damaged = is_too_short(file) || listing.damaged.contains(&file.name);
             let entry = Entry {
                 size: file.size,
                 age: listed.max(known),
                 at: now,
                 created: Some(file.created),
-                standing: Standing::Needed,
+                standing: match is_damaged {
+                    true => Standing::Damaged,
+                    false => Standing::Needed,
+                },
             };
             inventory.0.insert(file.name, entry);
         }
@@ -128,6 +137,12 @@ impl Inventory {
         self.0.get(&name)?.created
     }
 
+    /// Those that are no LTX files.
+    pub(super) fn damaged(&self) -> impl Iterator<Item = FileName> + '_ {
+        let damaged = |(_, entry): &(&FileName, &Entry)| entry.standing == Standing::Damaged;
+        self.0.iter().filter(damaged).map(|(name, _)| *name)
+    }
+
     /// Those that do not count, with their ages.
     pub(super) fn strays(&self, now: Instant) -> impl Iterator<Item = (FileName, Duration)> + '_ {
         self.0
@@ -151,7 +166,10 @@ impl Inventory {
 
     /// The range of the first file of a level.
     pub(super) fn first(&self, level: Level) -> Option<TxidRange> {
-        self.level(level).next().map(|(name, _)| name.txids)
+        let mut needed = self
+            .level(level)
+            .filter(|(_, entry)| entry.standing == Standing::Needed);
+        needed.next().map(|(name, _)| name.txids)
     }
 
     /// The newest TXID on a level.
@@ -225,7 +243,8 @@ impl Inventory {
         // both begin together.
         let names: Vec<FileName> = self.0.keys().copied().collect();
         for name in names {
-            if name.level == Level::SYNC || name.level == Level::SNAPSHOT {
+            let is_needed = self.0[&name].standing == Standing::Needed;
+            if name.level == Level::SYNC || name.level == Level::SNAPSHOT || !is_needed {
                 continue;
             }
             match widest {
@@ -258,6 +277,11 @@ fn first_of(level: Level) -> FileName {
         level,
         txids: TxidRange::snapshot(Txid::FIRST),
     }
+}
+
+/// Whether a file can only be damaged: a power cut on the server's side leaves such, often empty.
+pub(super) fn is_too_short(file: &FileInfo) -> bool {
+    file.size < PageIndex::SMALLEST_FILE
 }
 
 /// How much older than the newest file of a listing those of each time are.

@@ -35,8 +35,8 @@
 //! # Holes
 //!
 //! A file that is missing between `last` and the end of the level below is a *hole*: Litestream would not merge across
-//! it, ever. It is healed by writing this level and those below up to now, at once. If what the missing file held is
-//! not known any more, the file has all pages.
+//! it, ever. So is a level that ends before the one above it does. Both are healed by writing this level and those below
+//! up to now, at once. If what the missing file held is not known any more, the file has all pages.
 
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,8 @@ struct Layer {
     last: Txid,
     pages: Pages,
     timer: Timer,
-    /// Files are missing that the next file of this level stands for.
-    hole: bool,
+    /// On this level files are missing that the next file of this layer stands for.
+    hole: Option<Level>,
 }
 
 /// The pages that have changed since a level's last file.
@@ -162,7 +162,8 @@ impl Levels {
         };
         self.inventory = Inventory::of(listing, &self.inventory, now);
         let acked = acked.unwrap_or(Txid::FIRST);
-        let lasts = self.lasts_on_storage(acked);
+        let own = self.lasts_on_storage(acked);
+        let lasts = never_below_the_next(&own);
         self.layers.clear();
         for (index, interval) in self.upkeep.levels.iter().enumerate() {
             let (level, last) = (level_above(index), lasts[index]);
@@ -182,17 +183,17 @@ impl Levels {
                 None if last >= acked => Pages::Set(PageSet::default()),
                 None => Pages::Since(acked, PageSet::default()),
             };
-            let hole = !joins(
-                &self.inventory.beyond(level_below(level), last),
-                last,
-                below,
-            );
+            let beyond = self.inventory.beyond(level_below(level), last);
+            let hole = match own[index] < last {
+                true => Some(level),
+                false => (!joins(&beyond, last, below)).then_some(level_below(level)),
+            };
             let mut timer = Timer::after(
                 *interval,
                 self.inventory.lag(level, level_below(level), now),
                 now,
             );
-            timer.rung = hole;
+            timer.rung = hole.is_some();
             self.layers.push(Layer {
                 level,
                 interval: *interval,
@@ -206,7 +207,13 @@ impl Levels {
             let last = self.inventory.last(Level::SNAPSHOT);
             let lag = self.inventory.lag(Level::SNAPSHOT, Level::SNAPSHOT, now);
             let mut timer = Timer::after(interval, lag, now);
-            timer.rung = last.is_none();
+            // What cannot be deleted stays in Litestream's way until there is a base beyond it.
+            let in_the_way = self.upkeep.retention.is_none()
+                && self
+                    .inventory
+                    .damaged()
+                    .any(|it| Some(it.txids.max()) > last);
+            timer.rung = last.is_none() || in_the_way;
             Snapshots {
                 last,
                 interval,
@@ -233,24 +240,19 @@ impl Levels {
             });
             lasts.push(last.min(acked));
         }
-        // Never farther than the level below: where files are missing there, it goes on from the one above.
-        for index in (1..lasts.len()).rev() {
-            lasts[index - 1] = lasts[index - 1].max(lasts[index]);
-        }
         lasts
     }
 
     /// The levels with files missing that are to be merged.
     pub(super) fn holes(&self) -> Vec<Level> {
-        let holes = self.layers.iter().filter(|layer| layer.hole);
-        holes.map(|layer| level_below(layer.level)).collect()
+        self.layers.iter().filter_map(|layer| layer.hole).collect()
     }
 
     /// Notes a sync that the storage has confirmed, and which pages it holds, all if there are none.
     pub(super) fn synced(&mut self, name: FileName, pages: Option<&PageSet>, now: Instant) {
         self.inventory.add(name, now);
         for layer in &mut self.layers {
-            if layer.last.next() == Some(name.txids.max()) {
+            if layer.last.next() == Some(name.txids.max()) && layer.hole.is_none() {
                 layer.timer = Timer::after(layer.interval, None, now);
             }
             match (pages, &mut layer.pages) {
@@ -280,7 +282,7 @@ impl Levels {
             layer.last = layer.last.max(last);
             layer.pages = Pages::Set(PageSet::default());
             layer.timer = Timer::after(layer.interval, None, now);
-            layer.hole = false;
+            layer.hole = None;
         }
     }
 
@@ -377,7 +379,7 @@ impl Levels {
         let Some(top) = self.layers.iter().rposition(rung) else {
             return due;
         };
-        let healed = self.layers.iter().rposition(|layer| layer.hole);
+        let healed = self.layers.iter().rposition(|layer| layer.hole.is_some());
         let mut written_below = 0;
         for (index, layer) in self.layers[..=top].iter().enumerate() {
             if layer.last >= acked {
@@ -445,7 +447,7 @@ impl Levels {
     /// Whether all that is listed is needed, to find out what levels lack.
     pub(super) fn are_unknown(&self) -> bool {
         let mut layers = self.layers.iter();
-        layers.any(|layer| layer.hole || matches!(layer.pages, Pages::Since(..)))
+        layers.any(|layer| layer.hole.is_some() || matches!(layer.pages, Pages::Since(..)))
     }
 
     /// Forgets the files of levels on which nothing is ever deleted, where they are of no more use here.
@@ -497,6 +499,16 @@ impl Timer {
             rung: false,
         }
     }
+}
+
+/// How far levels count as having come that have come this far by their own files: never less than the level above,
+/// since where files are missing, a level goes on from there.
+fn never_below_the_next(own: &[Txid]) -> Vec<Txid> {
+    let mut lasts = own.to_vec();
+    for index in (1..lasts.len()).rev() {
+        lasts[index - 1] = lasts[index - 1].max(lasts[index]);
+    }
+    lasts
 }
 
 /// Whether `ranges` lead from `last` to `end`, each beginning where the one before has ended.

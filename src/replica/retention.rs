@@ -9,7 +9,8 @@
 //! - it stands on level 1 or above, and ends at or below the floor: no chain from the floor on needs it. And the level
 //!   above has come as far, since it may yet be merged from this one, by Litestream too;
 //! - it stands on level 0, and a file of level 1 that holds its TXIDs has been there for `syncs`;
-//! - it is a stray: another file of its level holds its TXIDs.
+//! - it is a stray: another file of its level holds its TXIDs;
+//! - it is no LTX file (see `settle`), which Litestream would plan with and fail, and its level has gone on since.
 //!
 //! The newest file of a level always stays: a level without files begins from nothing, for Litestream at TXID 1 again.
 //!
@@ -58,6 +59,8 @@ pub enum Reason {
     Merged,
     /// Another file of its level holds what it does.
     Repeated,
+    /// It is no LTX file.
+    Damaged,
 }
 
 impl fmt::Display for Reason {
@@ -67,6 +70,7 @@ impl fmt::Display for Reason {
             Reason::BeforeWindow => "a snapshot older than the retention holds it",
             Reason::Merged => "merged into level 1",
             Reason::Repeated => "another file of its level holds it",
+            Reason::Damaged => "damaged, and its level has gone on",
         })
     }
 }
@@ -141,6 +145,7 @@ pub(super) fn expired(
         expired.syncs(inventory, keep, now);
     }
     expired.strays(inventory, now);
+    expired.damaged(inventory);
     expired
 }
 
@@ -231,7 +236,15 @@ impl Expired {
 
     fn strays(&mut self, inventory: &Inventory, now: Instant) {
         for (name, age) in inventory.strays(now) {
-            if inventory.cover(name.level, name, now).is_none() {
+            let merged = || match (name.level, Level::new(1)) {
+                (Level::SYNC, Some(first_level)) => inventory.cover(first_level, name, now),
+                _ => None,
+            };
+            if inventory
+                .cover(name.level, name, now)
+                .or_else(merged)
+                .is_none()
+            {
                 continue;
             }
             match age >= STRAY_LIFE {
@@ -239,6 +252,12 @@ impl Expired {
                 false => self.look_again(now + (STRAY_LIFE - age)),
             }
         }
+    }
+
+    fn damaged(&mut self, inventory: &Inventory) {
+        let gone_on = |name: &FileName| inventory.last(name.level) >= Some(name.txids.max());
+        let gone = inventory.damaged().filter(gone_on);
+        self.files.extend(gone.map(|name| (name, Reason::Damaged)));
     }
 
     fn look_again(&mut self, at: Instant) {

@@ -2,12 +2,13 @@
 //! storage turns out to be another than before.
 //!
 //! The next TXID is above every TXID at every level. A replica whose newest TXID cannot be reached by a restore
-//! is healed: every page goes out again, as a sync and as a snapshot.
+//! is healed: every page goes out again, as a sync and as a snapshot. A file too short to be one is as good as missing;
+//! of the newest it is looked whether it is whole.
 
 use std::fmt;
 use std::io::Read;
 
-use super::inventory::Listing;
+use super::inventory::{Listing, is_too_short};
 use super::origin::{Origin, Title, Voucher};
 use super::writer::WriterId;
 use crate::database::{Mark, PageSet};
@@ -150,27 +151,30 @@ pub fn settle(
     title: Title,
 ) -> Result<Footing, SettleError> {
     let files = storage.list_all()?;
-    let Some(newest) = files
-        .iter()
-        .max_by_key(|file| (file.name.txids.max(), std::cmp::Reverse(file.name.level)))
-    else {
+    let Some(&last) = files.iter().max_by_key(|file| file.name.txids.max()) else {
         return Ok(Footing::Empty);
     };
-    let acked = newest.name.txids.max();
+    let acked = last.name.txids.max();
     if acked.next().is_none() {
         return Err(SettleError::LastTxid {
-            location: format!("{} of {}", newest.name, storage.location()),
+            location: format!("{} of {}", last.name, storage.location()),
         });
     }
     let time = files
         .iter()
         .map(|file| file.created)
         .max()
-        .unwrap_or(newest.created);
-    let listing = Listing {
+        .unwrap_or(last.created);
+    let mut listing = Listing {
         files: files.clone(),
         stamped: storage.stamps_files(),
+        damaged: Vec::new(),
     };
+    let newest = newest_whole(storage, &files, acked, &mut listing.damaged)?;
+    let sound: Vec<FileInfo> = files
+        .into_iter()
+        .filter(|file| !is_too_short(file) && !listing.damaged.contains(&file.name))
+        .collect();
     let unknown = |acked: Mark, origin, broken: Option<String>, foreign| Footing::Unknown {
         acked,
         newest: time,
@@ -181,22 +185,22 @@ pub fn settle(
         listing: listing.clone(),
     };
     let mark = |time| Mark { txid: acked, time };
-    let header = read_header(storage, newest)?;
+    let header = newest.map(|(_, header)| header);
     let is_known = header.is_some_and(|header| remembered == Some(mark(header.timestamp)));
     let origin = match is_known {
         true if title.voucher == Voucher::Remembered => Origin::default(),
-        _ => Origin::find(storage, &files, header, database.page_size, title)?,
+        _ => Origin::find(storage, &sound, header, database.page_size, title)?,
     };
-    let reached = reachable(&files);
+    let Some((newest, header)) = newest else {
+        let reason = format!("the newest file ({}) is damaged", last.name);
+        return Ok(unknown(mark(last.created), origin, Some(reason), true));
+    };
+    let reached = reachable(&sound);
     if reached != Some(acked) {
         let reached = reached.map_or("nothing".to_string(), |txid| format!("TXID {txid}"));
         let reason = format!("the replica has a hole: a restore reaches {reached}, not {acked}");
         return Ok(unknown(mark(newest.created), origin, Some(reason), true));
     }
-    let Some((header, _)) = header.zip(read_index(storage, newest)?) else {
-        let reason = format!("the newest file ({}) is damaged", newest.name);
-        return Ok(unknown(mark(newest.created), origin, Some(reason), true));
-    };
     if header.page_size != database.page_size {
         return Err(SettleError::PageSize {
             replica: header.page_size,
@@ -207,8 +211,8 @@ pub fn settle(
     let acked_at = mark(header.timestamp);
     let lost_tail = match remembered {
         Some(at) if at == acked_at => Some(PageSet::default()),
-        Some(at) if at.txid < acked && is_in(storage, &files, at)? => {
-            pages_since(storage, &files, at.txid, database)?
+        Some(at) if at.txid < acked && is_in(storage, &sound, at)? => {
+            pages_since(storage, &sound, at.txid, database)?
         }
         // The replica has gone back behind what it confirmed, is another one, or nothing is remembered.
         _ => None,
@@ -224,6 +228,26 @@ pub fn settle(
         },
         None => unknown(acked_at, origin, None, foreign),
     })
+}
+
+/// Of the files that end at `acked`, the one of the lowest level that is whole, and its header. Those that turn out to
+/// be `damaged` are noted.
+fn newest_whole(
+    storage: &dyn Storage,
+    files: &[FileInfo],
+    acked: Txid,
+    damaged: &mut Vec<FileName>,
+) -> Result<Option<(FileInfo, Header)>, SettleError> {
+    let ends_there = |file: &&FileInfo| file.name.txids.max() == acked && !is_too_short(file);
+    let mut newest: Vec<FileInfo> = files.iter().filter(ends_there).copied().collect();
+    newest.sort();
+    for file in newest {
+        match read_index(storage, &file)? {
+            Some((header, _)) => return Ok(Some((file, header))),
+            None => damaged.push(file.name),
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the history in `files` is the one that `at` is of: has a file that ends there with the same time.

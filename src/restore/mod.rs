@@ -28,6 +28,7 @@ pub use plan::{Plan, PlanError, Target, plan};
 pub use points::{History, Hole, Point, history};
 
 use self::output::{Published, Side};
+use crate::ltx::PageIndex;
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
 use crate::units::{Timestamp, Txid};
@@ -245,6 +246,17 @@ pub fn history_of(storage: &dyn Storage) -> Result<History, RestoreError> {
 
 fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreError> {
     let mut files = storage.list_all()?;
+    files.retain(|file| {
+        let is_whole = file.size >= PageIndex::SMALLEST_FILE;
+        if !is_whole {
+            log::warn!(
+                "{} has {} bytes, so it is no LTX file: passed over",
+                file.name,
+                file.size
+            );
+        }
+        is_whole
+    });
     if let Target::Before(_) | Target::AsOf(_) = target {
         files = storage.exact_times(files)?;
     }

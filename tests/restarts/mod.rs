@@ -4,6 +4,7 @@ mod accidents;
 mod application;
 mod endings;
 mod gaps;
+mod healing;
 mod kills;
 mod offline;
 mod power;
