@@ -160,7 +160,10 @@ pub(crate) fn run(arguments: PruneArguments, out: &mut dyn Write) -> Result<Outc
 }
 
 /// Deletes what is not needed, unless it is a dry run, and gives it.
-fn prune(
+///
+/// # Errors
+/// When the replica cannot be looked into, its newest state cannot be restored, or a file cannot be deleted.
+pub(super) fn prune(
     storage: &dyn Storage,
     keeping: &KeepingConfig,
     dry_run: bool,

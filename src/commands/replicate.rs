@@ -7,6 +7,7 @@ use std::sync::Arc;
 use argh::FromArgs;
 
 use super::flags::{self, Flag};
+use super::prune::prune;
 use super::source::{ConfigFile, is_sqlite_url};
 use super::{CommandError, CommandHelp, Outcome, open};
 use crate::config::{Config, ConfigError, LogLevel, Warning, database_path, is_url};
@@ -47,12 +48,12 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         Flag {
             name: "force-snapshot",
             value: None,
-            help: "Not supported yet",
+            help: "With -once: take a snapshot too, unless there is one of the newest state",
         },
         Flag {
             name: "enforce-retention",
             value: None,
-            help: "Not supported yet",
+            help: "With -once: delete what has had its time too, as walbrook prune does",
         },
         Flag {
             name: "restore-if-db-not-exists",
@@ -106,6 +107,10 @@ pub(crate) struct ReplicateOptions {
     pub(crate) exec: Option<String>,
     /// Whether to stop after one round.
     pub(crate) once: bool,
+    /// Whether a snapshot is taken at the end.
+    pub(crate) takes_snapshot: bool,
+    /// Whether what has had its time is deleted at the end.
+    pub(crate) deletes: bool,
     /// The database from `-adopt`, absolute.
     pub(crate) adopt: Option<PathBuf>,
     /// The level from `-log-level` or `$LOG_LEVEL`; none leaves it to the configuration.
@@ -151,6 +156,9 @@ pub(crate) fn run(
     if let Some(path) = &options.adopt {
         config.adopt(path)?;
     }
+    if options.takes_snapshot {
+        config.take_snapshots();
+    }
     if options.once && config.exec.is_some() {
         return Err(CommandError::new(
             "cannot specify -once flag with `exec` in the configuration; a command runs as long as replication does",
@@ -165,6 +173,10 @@ pub(crate) fn run(
     for remark in &found.remarks {
         log::log!(remark.level, "{}", remark.text);
     }
+    let databases = match options.deletes {
+        true => found.databases.clone(),
+        false => Vec::new(),
+    };
     let network = Network::new(config.network, Arc::new(SystemClock));
     let ended = daemon::replicate(&config, found, mode, &|database| {
         open::replicas_of(database, &network).map_err(|error| error.to_string())
@@ -174,6 +186,23 @@ pub(crate) fn run(
         log::info!("the network was asked for {traffic}");
     }
     ended.map_err(|error| CommandError::new(error.to_string()))?;
+    for database in &databases {
+        if !database.keeping.deletes {
+            log::warn!(
+                "{}: the configuration says `retention.enabled: false`, so nothing is deleted",
+                database.path.display()
+            );
+            continue;
+        }
+        for storage in open::replicas_of(database, &network)? {
+            let files = prune(&*storage, &database.keeping, false)?;
+            log::info!(
+                "{}: deleted {} files that have had their time",
+                storage.location(),
+                files.len()
+            );
+        }
+    }
     Ok(Outcome::Success)
 }
 
@@ -183,24 +212,13 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
             "cannot specify -once flag with -exec; a command runs as long as replication does",
         ));
     }
-    for (given, name, advice) in [
-        (
-            arguments.force_snapshot,
-            "force-snapshot",
-            "snapshots are taken by `snapshot.interval`; walbrook compact -level 9 makes one of what the replica holds",
-        ),
-        (
-            arguments.enforce_retention,
-            "enforce-retention",
-            "while it runs, replicate deletes what has had its time; walbrook prune does so at once",
-        ),
+    for (given, name) in [
+        (arguments.force_snapshot, "force-snapshot"),
+        (arguments.enforce_retention, "enforce-retention"),
     ] {
         if given && !arguments.once {
             let message = format!("cannot specify -{name} flag without -once");
             return Err(CommandError::new(message));
-        }
-        if given {
-            return Err(super::not_supported_yet(&format!("-{name}"), advice));
         }
     }
     if arguments.restore_if_db_not_exists {
@@ -222,6 +240,8 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
         source: source(&arguments.rest, file)?,
         exec: arguments.exec.filter(|command| !command.is_empty()),
         once: arguments.once,
+        takes_snapshot: arguments.force_snapshot,
+        deletes: arguments.enforce_retention,
         adopt: arguments.adopt.as_deref().map(database_path).transpose()?,
         log_level,
     })

@@ -21,6 +21,8 @@ pub struct KeepingConfig {
     pub levels: Vec<Duration>,
     /// How often a snapshot is taken, more than zero.
     pub snapshot_interval: Duration,
+    /// Whether one is taken at once, beyond that.
+    pub snapshot_now: bool,
     /// How far back every state can be restored, more than zero.
     pub snapshot_retention: Duration,
     /// Which snapshots are kept for longer than that.
@@ -40,6 +42,7 @@ impl Default for KeepingConfig {
         KeepingConfig {
             levels: defaults::LEVELS.to_vec(),
             snapshot_interval: defaults::SNAPSHOT_INTERVAL,
+            snapshot_now: false,
             snapshot_retention: defaults::SNAPSHOT_RETENTION,
             keep: KeepRules::default(),
             sync_retention: Some(defaults::L0_RETENTION),

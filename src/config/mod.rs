@@ -181,6 +181,16 @@ impl Config {
         Ok(())
     }
 
+    /// Has a snapshot of every database taken at once.
+    pub fn take_snapshots(&mut self) {
+        for database in &mut self.databases {
+            database.keeping.snapshot_now = true;
+        }
+        for directory in &mut self.directories {
+            directory.settings.keeping.snapshot_now = true;
+        }
+    }
+
     fn load_first(
         candidates: &[PathBuf],
         expand: bool,

@@ -111,6 +111,7 @@ validation: {interval: 12h}";
     let expected = KeepingConfig {
         levels: vec![Duration::from_secs(60), hours(1)],
         snapshot_interval: hours(6),
+        snapshot_now: false,
         snapshot_retention: hours(240),
         keep: KeepRules {
             daily: 7,

@@ -224,10 +224,18 @@ impl Destination {
         waits && self.standing().is_some() && !self.reading.is_comparing()
     }
 
-    /// Whether the storage lacks something, under way or not. Levels do not count: they hold nothing new.
+    /// Whether the storage lacks something, under way or not. Levels do not count: they hold nothing new. A snapshot
+    /// does that was asked for.
     pub fn is_behind(&self) -> bool {
         let sends = self.flight().is_some_and(|flight| !flight.for_levels);
-        self.standing().is_none() || sends || self.lacks_something() || self.reading.is_comparing()
+        let owes = self
+            .acked()
+            .is_some_and(|acked| self.levels.owes_snapshot(acked));
+        self.standing().is_none()
+            || sends
+            || owes
+            || self.lacks_something()
+            || self.reading.is_comparing()
     }
 
     /// Whether an upload is under way that may still read from its view.

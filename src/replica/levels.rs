@@ -58,6 +58,8 @@ pub struct Upkeep {
     pub levels: Vec<Duration>,
     /// How often a snapshot is taken.
     pub snapshots: Option<Duration>,
+    /// Whether one is taken now, even of what is being stopped.
+    pub snapshot_now: bool,
     /// What is deleted; without it nothing is.
     pub retention: Option<Retention>,
 }
@@ -208,12 +210,13 @@ impl Levels {
             let lag = self.inventory.lag(Level::SNAPSHOT, Level::SNAPSHOT, now);
             let mut timer = Timer::after(interval, lag, now);
             // What cannot be deleted stays in Litestream's way until there is a base beyond it.
+            let wanted = self.upkeep.snapshot_now;
             let in_the_way = self.upkeep.retention.is_none()
                 && self
                     .inventory
                     .damaged()
                     .any(|it| Some(it.txids.max()) > last);
-            timer.rung = last.is_none() || in_the_way;
+            timer.rung = last.is_none() || wanted || in_the_way;
             Snapshots {
                 last,
                 interval,
@@ -273,6 +276,7 @@ impl Levels {
         {
             snapshots.last = snapshots.last.max(Some(last));
             snapshots.timer = Timer::after(snapshots.interval, None, now);
+            self.upkeep.snapshot_now = false;
         }
         let layer = self
             .layers
@@ -319,7 +323,7 @@ impl Levels {
     /// When to look at the time again, for a replica at `acked`.
     pub(super) fn next_tick(&self, acked: Txid) -> Option<Instant> {
         if self.stopped {
-            return None;
+            return self.held_off.filter(|_| self.owes_snapshot(acked));
         }
         let layers = self
             .layers
@@ -405,9 +409,16 @@ impl Levels {
 
     /// Whether a snapshot is due once the replica stands at `acked`.
     pub(super) fn is_snapshot_due(&self, acked: Txid) -> bool {
-        let ready = !self.stopped && self.held_off.is_none() && !self.snapshot_under_way;
+        let begins = !self.stopped || self.upkeep.snapshot_now;
+        let ready = begins && self.held_off.is_none() && !self.snapshot_under_way;
         let due = |snapshots: &Snapshots| snapshots.timer.rung && snapshots.last < Some(acked);
         ready && self.snapshots.as_ref().is_some_and(due)
+    }
+
+    /// Whether a snapshot of `acked` is to be there before this is over.
+    pub(super) fn owes_snapshot(&self, acked: Txid) -> bool {
+        let lacks = |snapshots: &Snapshots| snapshots.last < Some(acked);
+        self.upkeep.snapshot_now && self.snapshots.as_ref().is_some_and(lacks)
     }
 
     /// What has to be read before the levels that are due can be written, if anything has to.

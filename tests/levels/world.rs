@@ -31,6 +31,7 @@ pub(super) fn usual() -> Upkeep {
     Upkeep {
         levels: vec![Duration::from_secs(30), Duration::from_secs(300), HOUR],
         snapshots: Some(DAY),
+        snapshot_now: false,
         retention: Some(Retention {
             snapshots: DAY,
             keep: KeepRules::default(),

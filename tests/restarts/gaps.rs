@@ -27,7 +27,7 @@ fn copied(mebibytes: usize, settings: &Settings) -> (Rig, Session, Process) {
     (rig, session, process)
 }
 
-fn fill(session: &mut Session, mebibytes: usize) {
+pub(super) fn fill(session: &mut Session, mebibytes: usize) {
     session.sql("CREATE TABLE bulk(v)");
     session.sql(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {mebibytes}) \
@@ -45,7 +45,7 @@ fn sums_file(rig: &Rig) -> Option<PathBuf> {
 }
 
 /// The TXID of a file of level 0.
-fn sync_of(name: &String) -> u64 {
+fn sync_of(name: &str) -> u64 {
     u64::from_str_radix(&name[..16], 16).unwrap()
 }
 

@@ -3,6 +3,7 @@
 mod accidents;
 mod application;
 mod endings;
+mod forced;
 mod gaps;
 mod healing;
 mod kills;

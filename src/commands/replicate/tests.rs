@@ -66,8 +66,8 @@ fn mistakes() {
             "cannot specify -force-snapshot flag without -once",
         ),
         (
-            &["-once", "-enforce-retention"],
-            "-enforce-retention is not supported yet by this version of walbrook; while it runs, replicate deletes what has had its time; walbrook prune does so at once",
+            &["-enforce-retention"],
+            "cannot specify -enforce-retention flag without -once",
         ),
         (
             &["/x.db", "file:///r", "file:///s", "file:///r"],

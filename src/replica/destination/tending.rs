@@ -58,6 +58,9 @@ impl Destination {
     /// way.
     pub fn stop_tending(&mut self, now: Instant) {
         self.levels.stop();
+        if self.levels.upkeep.snapshot_now {
+            return;
+        }
         if self.is_tending() {
             self.call_back(now);
         }

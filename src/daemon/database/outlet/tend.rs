@@ -16,6 +16,7 @@ pub(super) fn upkeep(keeping: &KeepingConfig) -> Upkeep {
     Upkeep {
         levels: keeping.levels.clone(),
         snapshots: Some(keeping.snapshot_interval),
+        snapshot_now: keeping.snapshot_now,
         retention: keeping.deletes.then_some(Retention {
             snapshots: keeping.snapshot_retention,
             keep: keeping.keep,
