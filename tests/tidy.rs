@@ -62,10 +62,11 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// Where databases are opened. The connections to a replicated one come from the first alone; the others open
-/// a restored file that has no name yet, and the demonstration's own.
+/// a restored file that has no name yet, what stands where one is to go, and the demonstration's own.
 const OPENS_DATABASES: &[&str] = &[
     "src/sqlite/connection.rs",
     "src/restore/integrity.rs",
+    "src/restore/usable.rs",
     "src/commands/demo.rs",
 ];
 

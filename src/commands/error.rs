@@ -15,10 +15,42 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-/// Why a command failed: `Error: …` on stderr, exit code 1.
+/// What kind of failure it was, where a script may want to know. The codes are those of BSD's `sysexits.h`, which
+/// systemd knows by name (`RestartForceExitStatus=TEMPFAIL`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reason {
+    /// None in particular: Litestream's code for every failure.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// Files of the replica are damaged or missing.
+    Damaged,
+    /// There is no backup.
+    NoBackup,
+    /// There is none of the time that was asked for.
+    NoSuchTime,
+    /// The storage cannot be reached; it may be later.
+    Unreachable,
+}
+
+impl Reason {
+    /// The exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Reason::Failed => 1,
+            Reason::Usage => 64,
+            Reason::Damaged => 65,
+            Reason::NoBackup | Reason::NoSuchTime => 66,
+            Reason::Unreachable => 75,
+        }
+    }
+}
+
+/// Why a command failed: `Error: …` on stderr.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CommandError {
     message: String,
+    reason: Reason,
     try_command: Option<String>,
     output_closed: bool,
 }
@@ -28,6 +60,7 @@ impl CommandError {
     pub(crate) fn new(message: impl Into<String>) -> CommandError {
         CommandError {
             message: message.into(),
+            reason: Reason::Failed,
             try_command: None,
             output_closed: false,
         }
@@ -40,6 +73,17 @@ impl CommandError {
             try_command: Some(command.into()),
             ..self
         }
+    }
+
+    /// Says of which kind it is.
+    #[must_use]
+    pub(crate) fn of(self, reason: Reason) -> CommandError {
+        CommandError { reason, ..self }
+    }
+
+    /// Of which kind it is.
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
     }
 
     /// The command line to try instead.

@@ -2,7 +2,7 @@
 //!
 //! Arguments are understood in three steps: `flags` brings Go's spelling into argh's, argh fills the
 //! command's argument struct, and the command's `options` says what they mean together. Exit codes are
-//! Litestream's: 0 for success, 1 for every failure.
+//! Litestream's, 0 for success and 1 for failure, but for `restore`, which says more (`error::Reason`).
 
 mod compact;
 mod databases;
@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use error::{CommandError, Outcome};
+use error::{CommandError, Outcome, Reason};
 use flags::Rewritten;
 use help::CommandHelp;
 
@@ -57,7 +57,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             if let Some(command) = error.try_command() {
                 let _ = writeln!(stderr, "Try: {command}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(error.reason().code())
         }
     }
 }
@@ -96,7 +96,11 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
     };
     match name.as_str() {
         "replicate" => command(&replicate::HELP, rest, out, replicate::run),
-        "restore" => command(&restore::HELP, rest, out, restore::run),
+        "restore" => match parsed(&restore::HELP, rest) {
+            Ok(Some(arguments)) => restore::run(arguments, out),
+            Ok(None) => write_help(&restore::HELP, out),
+            Err(error) => Err(error.of(Reason::Usage)),
+        },
         "history" => command(&history::HELP, rest, out, history::run),
         "ltx" => command(&ltx::HELP, rest, out, ltx::run),
         "wal" => {

@@ -1,5 +1,7 @@
 //! `walbrook replicate`: its flags and what they mean together.
 
+mod missing;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use argh::FromArgs;
 use super::flags::{self, Flag};
 use super::prune::prune;
 use super::source::{ConfigFile, is_sqlite_url};
-use super::{CommandError, CommandHelp, Outcome, open};
+use super::{CommandError, CommandHelp, Outcome, Reason, open};
 use crate::config::{Config, ConfigError, LogLevel, Warning, database_path, is_url};
 use crate::daemon::{self, Mode};
 use crate::discovery;
@@ -58,7 +60,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         Flag {
             name: "restore-if-db-not-exists",
             value: None,
-            help: "Not supported yet",
+            help: "Restore databases that are missing from their replicas first",
         },
     ],
 };
@@ -90,7 +92,7 @@ pub(crate) struct ReplicateArguments {
     /// later
     #[argh(switch)]
     enforce_retention: bool,
-    /// later
+    /// what is missing
     #[argh(switch)]
     restore_if_db_not_exists: bool,
     /// database and replica
@@ -111,6 +113,8 @@ pub(crate) struct ReplicateOptions {
     pub(crate) takes_snapshot: bool,
     /// Whether what has had its time is deleted at the end.
     pub(crate) deletes: bool,
+    /// Whether all databases that are missing are restored first, whatever the configuration says.
+    pub(crate) restore_missing: bool,
     /// The database from `-adopt`, absolute.
     pub(crate) adopt: Option<PathBuf>,
     /// The level from `-log-level` or `$LOG_LEVEL`; none leaves it to the configuration.
@@ -169,6 +173,12 @@ pub(crate) fn run(
         true => Mode::Once,
         false => Mode::Continuous,
     };
+    let network = Network::new(config.network, Arc::new(SystemClock));
+    let failed = missing::restore(&config, options.restore_missing, &network);
+    if !failed.is_empty() && config.exec.is_some() {
+        return Err(missing::error_of(&failed));
+    }
+    // What was restored may be in a directory, too.
     let found = discovery::start(&config)?;
     for remark in &found.remarks {
         log::log!(remark.level, "{}", remark.text);
@@ -177,7 +187,6 @@ pub(crate) fn run(
         true => found.databases.clone(),
         false => Vec::new(),
     };
-    let network = Network::new(config.network, Arc::new(SystemClock));
     let ended = daemon::replicate(&config, found, mode, &|database| {
         open::replicas_of(database, &network).map_err(|error| error.to_string())
     });
@@ -203,7 +212,10 @@ pub(crate) fn run(
             );
         }
     }
-    Ok(Outcome::Success)
+    match failed.is_empty() {
+        true => Ok(Outcome::Success),
+        false => Err(missing::error_of(&failed).of(Reason::Failed)),
+    }
 }
 
 fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandError> {
@@ -221,13 +233,6 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
             return Err(CommandError::new(message));
         }
     }
-    if arguments.restore_if_db_not_exists {
-        return Err(super::not_supported_yet(
-            "-restore-if-db-not-exists",
-            "restore first, then replicate",
-        )
-        .with_try("walbrook restore -if-db-not-exists DB_PATH"));
-    }
     let log_level = match arguments.log_level {
         Some(name) => Some(log_level("-log-level", &name)?),
         None => match std::env::var("LOG_LEVEL") {
@@ -242,6 +247,7 @@ fn options(arguments: ReplicateArguments) -> Result<ReplicateOptions, CommandErr
         once: arguments.once,
         takes_snapshot: arguments.force_snapshot,
         deletes: arguments.enforce_retention,
+        restore_missing: arguments.restore_if_db_not_exists,
         adopt: arguments.adopt.as_deref().map(database_path).transpose()?,
         log_level,
     })

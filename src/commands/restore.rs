@@ -1,27 +1,33 @@
 //! `walbrook restore`: from a replica back to a database file.
 
+mod attempt;
+mod dry_run;
+
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use argh::FromArgs;
 
+pub(super) use self::attempt::Attempt;
+use self::attempt::{told, until_reachable};
 use super::flags::{self, Flag};
 use super::json::Json;
-use super::progress::ProgressLine;
-use super::source::{ConfigFile, Opened, ReplicaSource, none_of, warn_of};
-use super::table::Table;
-use super::{CommandError, CommandHelp, Outcome, point};
+use super::source::{ConfigFile, ReplicaSource};
+use super::{CommandError, CommandHelp, Outcome, Reason, point};
 use crate::config::{Base, LogLevel};
-use crate::ltx::name::file_name;
-use crate::restore::{self, Candidate, Existing, Integrity, Plan, Report, RestoreError, Target};
-use crate::storage::{FileInfo, Storage};
+use crate::restore::{self, Condition, Existing, Integrity, Report, Target};
+use crate::storage::Storage;
+use crate::units::parse_duration;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
     name: "restore",
     arguments: "DB_PATH|REPLICA_URL",
     summary: "Restore a database from its replica",
     details: "A database path must be in the configuration; of several replicas the one with the newest state is \
-              taken. A replica URL needs -o.",
+              taken. A replica URL needs -o.\n\
+              Exit codes: 0 restored, or nothing to do; 64 wrong usage; 65 the replica is damaged; 66 there is no \
+              backup, or none of that time; 75 the storage cannot be reached, try later; 1 any other failure.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
@@ -38,11 +44,29 @@ pub(super) const HELP: CommandHelp = CommandHelp {
             "Succeed without doing anything if the database is already there",
         ),
         switch(
+            "if-db-unusable",
+            "Succeed without doing anything if the database is there and passes SQLite's quick_check; one that is \
+             empty or broken is kept under another name and restored",
+        ),
+        switch(
             "if-replica-exists",
             "Succeed without doing anything if there is no replica",
         ),
         switch("dry-run", "Print what would be read, write nothing"),
+        flag(
+            "max-wait",
+            "DURATION",
+            "Wait so long for a storage that cannot be reached yet (default 0s)",
+        ),
         switch("force", "Replace an existing database"),
+        switch(
+            "keep-old",
+            "With -force, keep the replaced database as NAME.old-TIME, with its -wal",
+        ),
+        switch(
+            "keep-if-unreachable",
+            "With -force, succeed with the existing database, if it is usable, where the storage cannot be reached",
+        ),
         switch("json", "Print JSON"),
         flag(
             "integrity-check",
@@ -99,9 +123,21 @@ pub(crate) struct RestoreArguments {
     /// an existing database is fine
     #[argh(switch)]
     if_db_not_exists: bool,
+    /// a usable database is fine
+    #[argh(switch)]
+    if_db_unusable: bool,
     /// a missing replica is fine
     #[argh(switch)]
     if_replica_exists: bool,
+    /// how long to wait
+    #[argh(option)]
+    max_wait: Option<String>,
+    /// keep what is replaced
+    #[argh(switch)]
+    keep_old: bool,
+    /// better that than nothing
+    #[argh(switch)]
+    keep_if_unreachable: bool,
     /// only the plan
     #[argh(switch)]
     dry_run: bool,
@@ -139,6 +175,12 @@ pub(crate) struct RestoreOptions {
     pub(crate) target: Target,
     /// What to do about a database that is there already.
     pub(crate) existing: Existing,
+    /// Whether a database that is there and usable is kept.
+    pub(crate) if_db_unusable: bool,
+    /// Whether such a one will do where the storage cannot be reached.
+    pub(crate) keep_if_unreachable: bool,
+    /// How long a storage that cannot be reached is waited for.
+    pub(crate) max_wait: Duration,
     /// Whether a replica without files counts as success.
     pub(crate) if_replica_exists: bool,
     /// Whether only the plan is printed.
@@ -157,55 +199,114 @@ pub(crate) fn run(
     arguments: RestoreArguments,
     out: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
-    let options = options(arguments)?;
+    let options = options(arguments).map_err(|error| error.of(Reason::Usage))?;
     super::start_logging(LogLevel::Warn);
-    if options.dry_run {
-        return dry_run(&options, out);
-    }
-    let how = restore::Options {
-        existing: options.existing,
-        integrity: options.integrity,
-        ..restore::Options::default()
-    };
     // A link stays one: the file it leads to is replaced.
     let output = options
         .output
         .canonicalize()
         .unwrap_or_else(|_| options.output.clone());
     let opened = options.source.open()?;
-    // Before anybody is asked.
-    if !restore::is_free(&output, &how).map_err(told)? {
-        return kept();
+    if let (Target::Txid(_), true) = (options.target, opened.several) {
+        return Err(CommandError::new(
+            "-txid means another state in each of several replicas; say which with -replica, or a time with -timestamp",
+        )
+        .with_try("walbrook ltx DB_PATH")
+        .of(Reason::Usage));
     }
-    let mut candidates = candidates(&opened, &options)?.into_iter().peekable();
-    while let Some(candidate) = candidates.next() {
-        let storage = candidate.storage();
-        let mut progress = ProgressLine::new();
-        let result = candidate.restore(&output, &how, &mut |at| progress.show(at));
-        progress.clear();
-        match result {
-            Err(error) if error.is_of_replica() && candidates.peek().is_some() => {
-                warn_of(&[(storage.location(), error.to_string())]);
-            }
-            result => return report(result, storage, opened.several, &options, out),
+    let attempt = |is_patient| Attempt {
+        storages: &opened.storages,
+        target: options.target,
+        is_patient,
+    };
+    let ended = match options.dry_run {
+        true => until_reachable(options.max_wait, &mut |is_patient| {
+            attempt(is_patient).candidates()
+        })
+        .and_then(|candidates| dry_run::print(&candidates, &options, out)),
+        // Before anybody is asked.
+        false if !is_wanted(&options, &output)? => return Ok(Outcome::Success),
+        false => {
+            let how = options.how();
+            until_reachable(options.max_wait, &mut |is_patient| {
+                attempt(is_patient).restore(&output, &how)
+            })
+            .and_then(|(outcome, storage)| report(outcome, storage, opened.several, &options, out))
+        }
+    };
+    match ended {
+        Err(error) if error.reason() == Reason::NoBackup && options.if_replica_exists => {
+            eprintln_unless_closed("no matching backups found, skipping");
+            Ok(Outcome::Success)
+        }
+        Err(error) if error.reason() == Reason::Unreachable && options.keep_if_unreachable => {
+            go_on_without(error, &output)
+        }
+        ended => ended,
+    }
+}
+
+impl RestoreOptions {
+    fn how(&self) -> restore::Options {
+        restore::Options {
+            existing: self.existing,
+            integrity: self.integrity,
+            ..restore::Options::default()
         }
     }
-    nothing()
+}
+
+/// Whether there is anything to do, by what is at the output.
+fn is_wanted(options: &RestoreOptions, output: &Path) -> Result<bool, CommandError> {
+    if !restore::is_free(output, &options.how()).map_err(|error| told(&error))? {
+        eprintln_unless_closed("database already exists, skipping");
+        return Ok(false);
+    }
+    if !options.if_db_unusable {
+        return Ok(true);
+    }
+    let shown = output.display();
+    match restore::examine(output).map_err(|error| told(&error))? {
+        Condition::Missing => return Ok(true),
+        Condition::Unusable(why) => {
+            eprintln_unless_closed(&format!("database {shown} cannot be used: {why}"));
+            return Ok(true);
+        }
+        Condition::Usable => eprintln_unless_closed("database already exists, skipping"),
+        Condition::UsableAsFarAsKnown(why) => eprintln_unless_closed(&format!(
+            "database already exists, skipping (it could not be checked in full: {why})"
+        )),
+    }
+    Ok(false)
+}
+
+/// Goes on with the database that is there, where the storage cannot be reached.
+fn go_on_without(error: CommandError, output: &Path) -> Result<Outcome, CommandError> {
+    match restore::examine(output).map_err(|error| told(&error))? {
+        Condition::Usable | Condition::UsableAsFarAsKnown(_) => {
+            let path = output.display();
+            eprintln_unless_closed(&format!(
+                "{error}; going on with {path} as it is, which may be older than its backup"
+            ));
+            Ok(Outcome::Success)
+        }
+        Condition::Missing | Condition::Unusable(_) => Err(error),
+    }
 }
 
 /// Tells how a restore ended.
 fn report(
-    result: Result<restore::Outcome, RestoreError>,
+    outcome: restore::Outcome,
     storage: &dyn Storage,
     several: bool,
     options: &RestoreOptions,
     out: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
-    match result {
-        Ok(restore::Outcome::Restored(report)) if options.json => {
+    match outcome {
+        restore::Outcome::Restored(report) if options.json => {
             writeln!(out, "{}", report_json(&report, storage, options))?;
         }
-        Ok(restore::Outcome::Restored(report)) => {
+        restore::Outcome::Restored(report) => {
             let source = match several {
                 true => format!(" of {}", storage.location()),
                 false => String::new(),
@@ -226,52 +327,11 @@ fn report(
                 report.duration.as_millis()
             ));
         }
-        Ok(restore::Outcome::KeptExisting) => return kept(),
-        Err(error) if options.if_replica_exists && error.is_not_available() => return nothing(),
-        Err(error) => return Err(told(error)),
+        restore::Outcome::KeptExisting => {
+            eprintln_unless_closed("database already exists, skipping");
+        }
     }
     Ok(Outcome::Success)
-}
-
-/// The replicas to restore from, the best first. None when there is no replica, and that is fine.
-fn candidates<'a>(
-    opened: &'a Opened,
-    options: &RestoreOptions,
-) -> Result<Vec<Candidate<'a>>, CommandError> {
-    if let (Target::Txid(_), true) = (options.target, opened.several) {
-        return Err(CommandError::new(
-            "-txid means another state in each of several replicas; say which with -replica, or a time with -timestamp",
-        )
-        .with_try("walbrook ltx DB_PATH"));
-    }
-    let storages = opened.storages.iter().map(|storage| &**storage);
-    let (found, others) = restore::candidates(storages, options.target);
-    let nothing_there = others.iter().all(|(_, error)| error.is_not_available());
-    let failed: Vec<(String, String)> = others
-        .iter()
-        .map(|(storage, error)| (storage.location(), error.to_string()))
-        .collect();
-    if found.is_empty() && !(options.if_replica_exists && nothing_there) {
-        return Err(none_of(&failed));
-    }
-    if !found.is_empty() {
-        warn_of(&failed);
-    }
-    Ok(found)
-}
-
-fn kept() -> Result<Outcome, CommandError> {
-    eprintln_unless_closed("database already exists, skipping");
-    Ok(Outcome::Success)
-}
-
-fn nothing() -> Result<Outcome, CommandError> {
-    eprintln_unless_closed("no matching backups found, skipping");
-    Ok(Outcome::Success)
-}
-
-fn told(error: RestoreError) -> CommandError {
-    CommandError::new(error.to_string())
 }
 
 fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
@@ -285,72 +345,6 @@ fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions)
         ("duration_ms", Json::Number(milliseconds)),
         ("integrity_check", Json::text(options.integrity)),
     ])
-}
-
-fn dry_run(options: &RestoreOptions, out: &mut dyn Write) -> Result<Outcome, CommandError> {
-    let opened = options.source.open()?;
-    let candidates = candidates(&opened, options)?;
-    let Some(first) = candidates.first() else {
-        return nothing();
-    };
-    let (plan, storage) = (first.plan(), first.storage());
-    match options.json {
-        true => writeln!(out, "{}", plan_json(plan, storage, options))?,
-        false => write_plan(plan, storage, options, out)?,
-    }
-    Ok(Outcome::Success)
-}
-
-fn plan_json(plan: &Plan, storage: &dyn Storage, options: &RestoreOptions) -> Json {
-    let file = |file: &FileInfo| {
-        Json::Object(vec![
-            ("level", Json::Number(file.name.level.value().into())),
-            ("name", Json::Text(file_name(file.name.txids))),
-            ("min_txid", Json::text(file.name.txids.min())),
-            ("max_txid", Json::text(file.name.txids.max())),
-            ("size", Json::Number(file.size)),
-            ("timestamp", Json::text(file.created)),
-        ])
-    };
-    Json::Object(vec![
-        ("source", Json::text(storage.location())),
-        ("target_path", Json::text(options.output.display())),
-        ("replica", Json::text(storage.location())),
-        ("min_txid", Json::text(plan.txids.min())),
-        ("max_txid", Json::text(plan.txids.max())),
-        ("files", Json::List(plan.files.iter().map(file).collect())),
-    ])
-}
-
-fn write_plan(
-    plan: &Plan,
-    storage: &dyn Storage,
-    options: &RestoreOptions,
-    out: &mut dyn Write,
-) -> Result<(), CommandError> {
-    writeln!(out, "Restore plan:")?;
-    writeln!(out, "  source:  {}", storage.location())?;
-    writeln!(out, "  target:  {}", options.output.display())?;
-    writeln!(
-        out,
-        "  txid:    {} to {}",
-        plan.txids.min(),
-        plan.txids.max()
-    )?;
-    writeln!(out, "  bytes:   {}\n\nFiles to fetch:", plan.bytes)?;
-    let mut table = Table::new(["level", "file", "min_txid", "max_txid", "size", "timestamp"]);
-    for file in &plan.files {
-        table.add([
-            file.name.level.to_string(),
-            file_name(file.name.txids),
-            file.name.txids.min().to_string(),
-            file.name.txids.max().to_string(),
-            file.size.to_string(),
-            file.created.to_string(),
-        ]);
-    }
-    write!(out, "{table}")?;
-    Ok(())
 }
 
 /// Says something on stderr; if that is closed, the exit code says it.
@@ -369,12 +363,8 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         return Err(super::not_supported_yet("-follow-interval", "leave it out"));
     }
     let (txid, time) = (arguments.txid.as_deref(), arguments.timestamp.as_deref());
-    let existing = match (arguments.if_db_not_exists, arguments.force) {
-        // With both, as in Litestream, a database that is there is kept.
-        (true, _) => Existing::Keep,
-        (false, true) => Existing::Replace,
-        (false, false) => Existing::Refuse,
-    };
+    let existing = existing(&arguments)?;
+    let max_wait = duration("max-wait", arguments.max_wait.as_deref())?.unwrap_or_default();
     let integrity = integrity(arguments.integrity_check.as_deref())?;
     check_parallelism(arguments.parallelism.as_deref())?;
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
@@ -407,10 +397,56 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         output,
         target,
         existing,
+        if_db_unusable: arguments.if_db_unusable,
+        keep_if_unreachable: arguments.keep_if_unreachable,
+        max_wait,
         if_replica_exists: arguments.if_replica_exists,
         dry_run: arguments.dry_run,
         json: arguments.json,
         integrity,
+    })
+}
+
+/// What becomes of a database that is there.
+fn existing(arguments: &RestoreArguments) -> Result<Existing, CommandError> {
+    let RestoreArguments {
+        if_db_not_exists,
+        if_db_unusable,
+        force,
+        keep_old,
+        keep_if_unreachable,
+        ..
+    } = *arguments;
+    for (given, flag) in [
+        (keep_old && !if_db_unusable, "-keep-old"),
+        (keep_if_unreachable, "-keep-if-unreachable"),
+    ] {
+        if given && !force {
+            return Err(CommandError::new(format!(
+                "cannot specify {flag} without -force, which says that a database is replaced"
+            )));
+        }
+    }
+    match (if_db_not_exists, if_db_unusable, force) {
+        (true, true, _) => Err(CommandError::new(
+            "cannot specify both -if-db-not-exists and -if-db-unusable; the first keeps a broken database, the second \
+             restores it",
+        )),
+        // With both, as in Litestream, a database that is there is kept.
+        (true, false, _) => Ok(Existing::Keep),
+        (false, true, _) => Ok(Existing::SetAside),
+        (false, false, true) if keep_old => Ok(Existing::SetAside),
+        (false, false, true) => Ok(Existing::Replace),
+        (false, false, false) => Ok(Existing::Refuse),
+    }
+}
+
+fn duration(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    parse_duration(text).map(Some).map_err(|error| {
+        CommandError::new(format!("invalid value {text:?} for flag -{flag}: {error}"))
     })
 }
 

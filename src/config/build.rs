@@ -133,6 +133,19 @@ fn entry(
     if let Some(pages) = section.read("truncate-page-n", truncate_threshold)? {
         database.truncate_pages = pages;
     }
+    if section.read("restore-if-db-not-exists", scalar::boolean)? == Some(true) {
+        match &target {
+            Target::File { .. } => database.restore_if_missing = true,
+            Target::Directory(files) => warnings.push(Warning::at(
+                files.position,
+                format!(
+                    "`{}restore-if-db-not-exists` has no effect with `dir`: which of its databases are missing is not \
+                     known; `walbrook restore` restores one by its path",
+                    section.name
+                ),
+            )),
+        }
+    }
     let stands_for = match target {
         Target::Directory(files) => StandsFor::All(DirectoryConfig {
             files,

@@ -71,6 +71,8 @@ pub struct DatabaseConfig {
     pub keeping: KeepingConfig,
     /// It may go on in its replicas, whatever database they are of.
     pub adopt: bool,
+    /// Where it is missing, it is restored before it is replicated.
+    pub restore_if_missing: bool,
 }
 
 impl DatabaseConfig {
@@ -87,6 +89,7 @@ impl DatabaseConfig {
             truncate_pages: Some(defaults::TRUNCATE_PAGES),
             keeping: KeepingConfig::default(),
             adopt: false,
+            restore_if_missing: false,
         }
     }
 }

@@ -104,11 +104,7 @@ pub(super) const DATABASE: &[&[Key]] = &[&[
         Off::Nothing,
         "pages are read from the WAL in place, no copy of it is staged",
     ),
-    later(
-        "restore-if-db-not-exists",
-        Off::False,
-        "run `walbrook restore -if-db-not-exists` before `walbrook replicate`",
-    ),
+    read("restore-if-db-not-exists"),
 ]];
 
 /// The keys of a replica.

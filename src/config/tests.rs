@@ -183,7 +183,7 @@ dbs:
     busy-timeout: 5s
     min-checkpoint-page-count: 500
     truncate-page-n: -1
-    restore-if-db-not-exists: false
+    restore-if-db-not-exists: true
     recursive: false
     replicas:
       - type: file
@@ -198,6 +198,8 @@ dbs:
     );
     assert_eq!(config.exec.as_deref(), Some("app -port 80"));
     assert_eq!(config.logging.level, LogLevel::Debug);
+    let restored = config.databases.iter().map(|db| db.restore_if_missing);
+    assert_eq!(restored.collect::<Vec<_>>(), [true, false]);
     assert_eq!(config.shutdown_sync_timeout, Duration::ZERO);
     assert_eq!(config.shutdown_sync_interval, Duration::from_secs(1));
     let [app, other] = &config.databases[..] else {

@@ -5,7 +5,9 @@
 //! the output stays what it was.
 
 mod apply;
+mod aside;
 mod candidate;
+mod class;
 mod error;
 mod fetch;
 mod image;
@@ -13,6 +15,7 @@ mod integrity;
 mod output;
 pub mod plan;
 mod points;
+mod usable;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,12 +23,14 @@ use std::time::{Duration, Instant};
 
 pub use apply::Progress;
 pub use candidate::{Candidate, candidates};
+pub use class::{Class, is_unreachable};
 pub use error::RestoreError;
 pub use fetch::PAUSES;
 pub use integrity::Integrity;
 pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
 pub use points::{History, Hole, Point, history};
+pub use usable::{Condition, examine};
 
 use self::output::{Published, Side};
 use crate::ltx::PageIndex;

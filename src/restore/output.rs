@@ -3,11 +3,13 @@
 //! The rule: what is at the output stays as it is until the new database is complete, verified and synced beside
 //! it; then the new one takes its name in one rename. Killed at any moment, the output has one or the other. The old
 //! one's -wal and -journal have to go just before that rename, or SQLite would apply them to the new one: a power
-//! cut in that instant leaves the old one without them, and the new one, complete, beside it.
+//! cut in that instant leaves the old one without them, and the new one, complete, beside it. Where the old one is to
+//! be kept, another order spares it even that (`aside`).
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::aside;
 use super::error::RestoreError;
 use crate::sys::fs::{FileSystem, OpenFile, Status, parent, publish, with_suffix};
 use crate::sys::temporary;
@@ -27,6 +29,8 @@ pub enum Existing {
     /// Replace it at the very end. Nobody may have it open then: a program that has goes on writing to the file
     /// that has lost its name, and to a -wal that is gone. Walbrook does not look for such programs.
     Replace,
+    /// As [`Existing::Replace`], but keep it and what belongs to it under another name (see `aside`).
+    SetAside,
     /// Leave it and do nothing, successfully.
     Keep,
 }
@@ -54,7 +58,7 @@ pub(super) fn check(
         }
         _ => (),
     }
-    if existing != Existing::Replace {
+    if !matches!(existing, Existing::Replace | Existing::SetAside) {
         for sidecar in sidecars(output) {
             if status(fs, &sidecar)?.is_some() {
                 return refuse(&sidecar, OutputProblem::Sidecar);
@@ -143,7 +147,16 @@ impl<'a> Side<'a> {
             let given = self.fs.set_owner(&self.path, old.owner);
             given.map_err(|error| failed(&self.output, error))?;
         }
-        self.remove_sidecars()?;
+        match existing {
+            Existing::SetAside => {
+                self.write(|file| file.sync())?;
+                let directory = parent(&self.output);
+                let synced = self.fs.sync_directory(directory);
+                synced.map_err(|error| failed(&self.output, error))?;
+                aside::keep(self.fs, &self.output)?;
+            }
+            _ => self.remove_sidecars()?,
+        }
         let file = self.file.take().expect("open until published");
         publish(self.fs, file, &self.path, &self.output)
             .map_err(|error| failed(&self.output, error))?;
@@ -209,13 +222,13 @@ pub(super) enum Published {
     KeptExisting,
 }
 
-fn sidecars(output: &Path) -> impl Iterator<Item = PathBuf> {
+pub(super) fn sidecars(output: &Path) -> impl Iterator<Item = PathBuf> {
     SIDECARS
         .into_iter()
         .map(move |suffix| with_suffix(output, suffix))
 }
 
-fn status(fs: &dyn FileSystem, path: &Path) -> Result<Option<Status>, RestoreError> {
+pub(super) fn status(fs: &dyn FileSystem, path: &Path) -> Result<Option<Status>, RestoreError> {
     match fs.status(path) {
         Ok(status) => Ok(Some(status)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -2,7 +2,8 @@
 //! test can stop the disk after any write, sync or rename and look at what is left.
 //!
 //! The rule of this file: nobody else in the program renames. What must survive a power cut gets its final
-//! name by [`publish`], complete and synced; [`replace`] is for caches that carry a checksum.
+//! name by [`publish`], complete and synced; [`replace`] is for caches that carry a checksum; [`set_aside`] for what
+//! makes room.
 //! SQLite's own files are not opened here; they have rules of their own (`sqlite/`).
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -91,6 +92,8 @@ pub trait FileSystem: Send + Sync {
     fn read_last(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Gives a file another name, replacing what has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, which must be free. Not every file system can.
+    fn link(&self, path: &Path, second: &Path) -> io::Result<()>;
     /// Removes the name `path`.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes the directory `path`, which must be empty.
@@ -164,6 +167,11 @@ pub fn replace(
     fs.rename(temporary, name)
 }
 
+/// Gives the file `path` the free name `kept`, to make room for another. Durable with the next sync of the directory.
+pub fn set_aside(fs: &dyn FileSystem, path: &Path, kept: &Path) -> io::Result<()> {
+    fs.rename(path, kept)
+}
+
 /// The path with `suffix` right behind it, as SQLite names what it keeps beside a database.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -213,6 +221,10 @@ impl FileSystem for SystemFiles {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, path: &Path, second: &Path) -> io::Result<()> {
+        fs::hard_link(path, second)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -68,6 +68,82 @@ fn a_failing_disk_leaves_the_old_database_whole() {
     }
 }
 
+#[test]
+fn what_is_kept_is_never_lost_nor_mixed_with_the_new() {
+    for has_links in [true, false] {
+        let files = match has_links {
+            true => disk(true),
+            false => disk(true).without_links(),
+        };
+        replace(&files, Existing::SetAside).unwrap();
+        let mut gaps = 0;
+        for n in 0..=files.operations() {
+            for image in files.images(n) {
+                let kept = |suffix: &str| {
+                    let mut paths = image.paths().filter(|path| {
+                        let path = path.to_str().unwrap();
+                        path.starts_with(&format!("{OUTPUT}.old-")) && path.ends_with(suffix)
+                    });
+                    paths.next().map(|path| image.read(path).unwrap())
+                };
+                let (wal, journal) = (image.read(WAL), image.read(JOURNAL));
+                let at_output = image.read(OUTPUT);
+                let whole_at_output =
+                    at_output == Some(b"old") && wal.is_some() && journal.is_some();
+                let whole_aside = kept("Z") == Some(b"old")
+                    && kept("-wal") == Some(b"old wal")
+                    && kept("-journal") == Some(b"old journal");
+                match has_links {
+                    true => assert!(whole_at_output || whole_aside, "{n}"),
+                    // Each file has a name at any time.
+                    false => {
+                        assert!(
+                            at_output == Some(b"old") || kept("Z") == Some(b"old"),
+                            "{n}"
+                        );
+                        assert!(wal.or(kept("-wal")) == Some(b"old wal"), "{n}");
+                    }
+                }
+                match at_output {
+                    Some(b"old") => assert!(whole_at_output, "{n}: it lacks its -wal"),
+                    Some(new) => {
+                        assert_eq!(new, expected());
+                        assert!(whole_aside && wal.is_none() && journal.is_none(), "{n}");
+                    }
+                    None => gaps += 1,
+                }
+            }
+        }
+        assert!(gaps > 0, "the gap that the header tells of");
+    }
+}
+
+#[test]
+fn a_failing_disk_leaves_what_was_to_be_kept() {
+    let all = disk(true);
+    replace(&all, Existing::SetAside).unwrap();
+    let mut failures = 0;
+    for at in 0..all.operations() {
+        let files = disk(true);
+        files.fail_at(at, io::ErrorKind::StorageFull);
+        let result = replace(&files, Existing::SetAside);
+        let now = files.now();
+        for content in [&b"old"[..], b"old wal", b"old journal"] {
+            let mut paths = now.paths();
+            assert!(paths.any(|path| now.read(path) == Some(content)), "{at}");
+        }
+        match result {
+            // Without hard links it goes on by renaming.
+            Ok(()) => assert_eq!(now.read(OUTPUT), Some(&expected()[..]), "{at}"),
+            Err(_) => failures += 1,
+        }
+        let again = CrashFiles::rebooted(&now);
+        replace(&again, Existing::SetAside).unwrap();
+        assert_eq!(again.now().read(OUTPUT), Some(&expected()[..]));
+    }
+    assert!(failures >= 12, "only {failures}");
+}
+
 fn disk(old: bool) -> CrashFiles {
     let old = old.then(|| {
         [(OUTPUT, "old"), (WAL, "old wal"), (JOURNAL, "old journal")]
@@ -78,8 +154,12 @@ fn disk(old: bool) -> CrashFiles {
 }
 
 fn run(files: &CrashFiles) -> Result<(), RestoreError> {
+    replace(files, Existing::Replace)
+}
+
+fn replace(files: &CrashFiles, existing: Existing) -> Result<(), RestoreError> {
     let options = Options {
-        existing: Existing::Replace,
+        existing,
         files: Arc::new(files.clone()),
         ..Options::default()
     };

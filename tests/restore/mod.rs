@@ -1,6 +1,7 @@
 //! Restores: of what Litestream wrote, of damaged replicas, of files that are whole and wrong, over bad connections, from
 //! replicas in motion, with the power cut.
 
+mod boot;
 mod crash;
 mod damage;
 mod motion;

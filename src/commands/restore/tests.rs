@@ -25,6 +25,9 @@ fn a_configured_database() {
         output: PathBuf::from("/x.db"),
         target: Target::Txid(Txid::new(255).unwrap()),
         existing: Existing::Replace,
+        if_db_unusable: false,
+        keep_if_unreachable: false,
+        max_wait: Duration::ZERO,
         if_replica_exists: false,
         dry_run: false,
         json: true,
@@ -60,6 +63,24 @@ fn a_replica() {
 }
 
 #[test]
+fn what_becomes_of_a_database_that_is_there() {
+    for (line, expected) in [
+        (&[][..], Existing::Refuse),
+        (&["-if-db-not-exists", "-force"], Existing::Keep),
+        (&["-if-db-unusable"], Existing::SetAside),
+        (&["-if-db-unusable", "-force"], Existing::SetAside),
+        (&["-force", "-keep-old"], Existing::SetAside),
+        (&["-force", "-keep-if-unreachable"], Existing::Replace),
+    ] {
+        let line = [line, &["/x.db"]].concat();
+        assert_eq!(options_of(&line).unwrap().existing, expected, "{line:?}");
+    }
+    let options = options_of(&["-if-db-unusable", "-max-wait=1m30s", "/x.db"]).unwrap();
+    assert!(options.if_db_unusable);
+    assert_eq!(options.max_wait, Duration::from_secs(90));
+}
+
+#[test]
 fn values_that_begin_with_a_dash_survive() {
     let output = |line: &[&str]| options_of(line).unwrap().output;
     assert!(output(&["-o", "-x.db", "file:///r"]).ends_with("-x.db"));
@@ -72,7 +93,7 @@ fn values_that_begin_with_a_dash_survive() {
 
 #[test]
 fn mistakes() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 16] = [
         (&[], "database path or replica URL required"),
         (&["/x.db", "/y.db"], "too many arguments"),
         (
@@ -104,6 +125,23 @@ fn mistakes() {
         (
             &["-parallelism", "0", "/x.db"],
             "invalid value \"0\" for flag -parallelism: write a whole number from 1 on",
+        ),
+        (
+            &["-keep-old", "/x.db"],
+            "cannot specify -keep-old without -force, which says that a database is replaced",
+        ),
+        (
+            &["-if-db-unusable", "-keep-if-unreachable", "/x.db"],
+            "cannot specify -keep-if-unreachable without -force, which says that a database is replaced",
+        ),
+        (
+            &["-if-db-unusable", "-if-db-not-exists", "/x.db"],
+            "cannot specify both -if-db-not-exists and -if-db-unusable; the first keeps a broken database, the second \
+             restores it",
+        ),
+        (
+            &["-max-wait", "5", "/x.db"],
+            "invalid value \"5\" for flag -max-wait: a number without a unit; write 30s, 5m or 1h30m",
         ),
         (
             &["-f", "/x.db"],

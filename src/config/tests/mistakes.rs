@@ -264,11 +264,6 @@ fn wrong_settings_are_answered_word_for_word() {
             "line 7, column 7: dbs[0].replica.age: age encryption is not supported, nor is it by Litestream 0.5; take the \
              key out",
         ),
-        (
-            with("", "restore-if-db-not-exists: on", ""),
-            "line 4, column 5: `dbs[0].restore-if-db-not-exists` is not supported yet by walbrook 0.1; run `walbrook \
-             restore -if-db-not-exists` before `walbrook replicate`",
-        ),
     ];
     for (text, expected) in cases {
         assert_eq!(error_of(&text), expected, "{text}");

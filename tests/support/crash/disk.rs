@@ -34,6 +34,7 @@ pub(super) enum Operation {
     SetModified(u64, Timestamp),
     Sync(u64),
     Rename(PathBuf, PathBuf),
+    Link(PathBuf, PathBuf),
     Remove(PathBuf),
     CreateDirectories(PathBuf),
     RemoveDirectory(PathBuf),
@@ -115,6 +116,9 @@ impl Disk {
             Operation::Rename(from, to) => {
                 let id = self.names[from];
                 self.rename(vec![(from.clone(), None), (to.clone(), Some(id))]);
+            }
+            Operation::Link(path, second) => {
+                self.rename(vec![(second.clone(), Some(self.names[path]))]);
             }
             Operation::Remove(path) => self.rename(vec![(path.clone(), None)]),
             Operation::CreateDirectories(path) => {

@@ -31,6 +31,7 @@ struct Machine {
     disk: Disk,
     fail: Option<(usize, io::ErrorKind)>,
     attempts: usize,
+    has_links: bool,
 }
 
 impl CrashFiles {
@@ -51,6 +52,7 @@ impl CrashFiles {
         CrashFiles(Arc::new(Mutex::new(Machine {
             start: disk.clone(),
             disk,
+            has_links: true,
             ..Machine::default()
         })))
     }
@@ -59,6 +61,12 @@ impl CrashFiles {
     #[allow(dead_code, reason = "for tests that go on after the power cut")]
     pub(crate) fn rebooted(image: &Image) -> CrashFiles {
         CrashFiles::holding(image.0.clone())
+    }
+
+    /// Makes it one of the file systems that know no hard links.
+    pub(crate) fn without_links(self) -> CrashFiles {
+        self.machine().has_links = false;
+        self
     }
 
     /// How many operations were done.
@@ -159,6 +167,17 @@ impl FileSystem for CrashFiles {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.id(from)?;
         self.act(Operation::Rename(from.to_path_buf(), to.to_path_buf()))
+    }
+
+    fn link(&self, path: &Path, second: &Path) -> io::Result<()> {
+        self.id(path)?;
+        if self.id(second).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !self.machine().has_links {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.act(Operation::Link(path.to_path_buf(), second.to_path_buf()))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
