@@ -8,8 +8,11 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, KeyProvider, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
@@ -56,7 +59,10 @@ impl Tls {
         if let Some(config) = &*made {
             return Ok(Arc::clone(config));
         }
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            key_provider: &NoKeys,
+            ..ring::default_provider()
+        });
         let time = Floored {
             floor: self.floor,
             clock: Arc::clone(&self.clock),
@@ -74,6 +80,19 @@ impl Tls {
                 .with_no_client_auth(),
         };
         Ok(Arc::clone(made.insert(Arc::new(config))))
+    }
+}
+
+/// Loads no private keys, since this client has no certificate of its own: RSA, ECDSA and Ed25519 need not be there to
+/// sign with.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Err(Error::General(
+            "there are no client certificates".to_owned(),
+        ))
     }
 }
 
