@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use crc::{CRC_64_GO_ISO, Crc, Table};
 
@@ -77,8 +78,10 @@ impl Digest {
 const PRESENT: u64 = 1 << 63;
 
 /// Sixteen tables of 2 KiB: the checksum runs over every byte of every page, and this is several times
-/// as fast as one table.
-static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_GO_ISO);
+/// as fast as one table. Computed when first needed, and boxed: as they are, or in a `LazyLock` itself, they would be a
+/// hundredth of the program.
+static CRC: LazyLock<Box<Crc<u64, Table<16>>>> =
+    LazyLock::new(|| Box::new(Crc::<u64, Table<16>>::new(&CRC_64_GO_ISO)));
 
 #[cfg(test)]
 mod tests {
