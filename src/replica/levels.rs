@@ -35,8 +35,8 @@
 //! # Holes
 //!
 //! A file that is missing between `last` and the end of the level below is a *hole*: Litestream would not merge across
-//! it, ever. So is a level that ends before the one above it does. Both are healed by writing this level and those below
-//! up to now, at once. If what the missing file held is not known any more, the file has all pages.
+//! it, ever. So is a level that ends before the one above it does. Both are healed by writing this level and those
+//! below up to now, at once. If what the missing file held is not known any more, the file has all pages.
 
 use std::time::{Duration, Instant};
 

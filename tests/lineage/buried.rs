@@ -1,6 +1,8 @@
 //! What must not bury a history: new databases, other ones, earlier states.
 
-use super::{is_accepted, is_refused, once, put, remove_database, replicated, restored_rows};
+use super::{
+    everywhere, is_accepted, is_refused, once, put, remove_database, replicated, restored_rows,
+};
 use crate::support::application::Session;
 use crate::support::process::wait_until;
 use crate::support::rig::{Program, Rig, Settings, sqlite};
@@ -46,13 +48,18 @@ fn a_new_database_does_not_bury_500_rows() {
 
 #[test]
 fn a_new_database_does_not_bury_it_although_the_state_is_kept() {
-    let rig = Rig::new();
-    drop(replicated(&rig, 500));
-    // The file system may well give it the same inode.
-    remove_database(&rig);
-    sqlite(&rig.db(), "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
-    is_refused(&rig, "is another database than the one that");
-    assert_eq!(restored_rows(&rig), "500");
+    everywhere(|rig| {
+        drop(replicated(rig, 500));
+        // The file system may well give it the same inode.
+        remove_database(rig);
+        sqlite(&rig.db(), "CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
+        is_refused(rig, "is another database than the one that");
+        assert_eq!(restored_rows(rig), "500");
+        // Nor without it.
+        rig.forget();
+        is_refused(rig, "is another database than the one that");
+        assert_eq!(restored_rows(rig), "500");
+    });
 }
 
 #[test]

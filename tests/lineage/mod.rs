@@ -9,8 +9,10 @@ mod writers;
 use std::path::Path;
 
 use crate::support::application::Session;
+use crate::support::place::Place;
 use crate::support::process::Ended;
 use crate::support::rig::{Program, Rig, sqlite};
+use crate::support::s3::{Kind, S3Server, Tls};
 
 /// A database with so many rows, replicated and at rest.
 fn replicated(rig: &Rig, rows: usize) -> Session {
@@ -21,6 +23,16 @@ fn replicated(rig: &Rig, rows: usize) -> Session {
     session.insert("t", rows - half);
     rig.once();
     session
+}
+
+/// Tries it with a replica in a directory, on a server with conditional writes, and on one without.
+fn everywhere(case: impl Fn(&Rig)) {
+    case(&Rig::new());
+    for kind in [Kind::SeaweedFs, Kind::Rclone] {
+        println!("{kind:?}");
+        let server = S3Server::shared(kind, Tls::Off);
+        case(&Rig::with_replica(Place::on(&server)));
+    }
 }
 
 /// How many rows the replica restores.

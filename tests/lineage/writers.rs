@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{is_refused, replicated};
+use super::{everywhere, is_refused, replicated};
 use crate::support::application::Session;
+use crate::support::place::Place;
 use crate::support::process::Process;
 use crate::support::rig::{Program, Rig, Settings, sqlite};
+use crate::support::s3::{Kind, S3Server, Tls};
 
 /// A copy of the whole directory of the database, state and all, on the same replica. Nobody may write meanwhile.
 fn clone(rig: &Rig) -> PathBuf {
@@ -38,14 +40,17 @@ fn start(rig: &Rig, database: &Path) -> Process {
 
 #[test]
 fn a_clone_beside_the_original_at_work_is_told_to_stop() {
-    let rig = Rig::new();
-    let mut session = replicated(&rig, 100);
+    everywhere(at_work);
+}
+
+fn at_work(rig: &Rig) {
+    let mut session = replicated(rig, 100);
     let process = rig.start(Program::Walbrook);
     session.insert("t", 1);
     rig.wait_in_sync();
     rig.wait_remembered();
-    let clone = clone(&rig);
-    let theirs = start(&rig, &clone);
+    let clone = clone(rig);
+    let theirs = start(rig, &clone);
     theirs.wait_for("seeing for");
     session.insert("t", 5);
     theirs.wait_for("another process writes to this replica (writer ");
@@ -58,15 +63,21 @@ fn a_clone_beside_the_original_at_work_is_told_to_stop() {
 
 #[test]
 fn of_a_clone_and_an_idle_original_whoever_writes_second_stops() {
-    let rig = Rig::new();
-    let mut session = replicated(&rig, 100);
+    // On servers without conditional writes the original learns it within a minute (tests/s3/conditional.rs).
+    at_rest(&Rig::new());
+    let server = S3Server::shared(Kind::SeaweedFs, Tls::Off);
+    at_rest(&Rig::with_replica(Place::on(&server)));
+}
+
+fn at_rest(rig: &Rig) {
+    let mut session = replicated(rig, 100);
     let process = rig.start(Program::Walbrook);
     session.insert("t", 1);
     rig.wait_in_sync();
     rig.wait_remembered();
-    let clone = clone(&rig);
+    let clone = clone(rig);
     let before = rig.newest();
-    let theirs = start(&rig, &clone);
+    let theirs = start(rig, &clone);
     theirs.wait_for("goes on where another writer");
     crate::support::process::wait_until("the clone writes", || rig.newest() > before);
     session.insert("t", 1);
@@ -77,9 +88,12 @@ fn of_a_clone_and_an_idle_original_whoever_writes_second_stops() {
 
 #[test]
 fn a_clone_that_lags_behind_the_original_stops_for_good() {
-    let rig = Rig::new();
-    let mut session = replicated(&rig, 100);
-    let clone = clone(&rig);
+    everywhere(behind);
+}
+
+fn behind(rig: &Rig) {
+    let mut session = replicated(rig, 100);
+    let clone = clone(rig);
     // The original goes on, and is switched off.
     session.insert("t", 50);
     rig.once();
@@ -94,8 +108,8 @@ fn a_clone_that_lags_behind_the_original_stops_for_good() {
     for name in ["app.db", ".app.db-litestream"] {
         fs::rename(clone.with_file_name(name), rig.path(name)).unwrap();
     }
-    is_refused(&rig, "is an earlier state of what");
-    assert_eq!(super::restored_rows(&rig), "150");
+    is_refused(rig, "is an earlier state of what");
+    assert_eq!(super::restored_rows(rig), "150");
 }
 
 #[test]
