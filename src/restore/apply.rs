@@ -92,6 +92,24 @@ pub(super) fn apply<'fs>(
     Ok(side)
 }
 
+/// Reads a file whole, for its faults only.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub(super) fn check_file(
+    storage: &dyn Storage,
+    file: FileInfo,
+    pauses: &[Duration],
+) -> Result<(), RestoreError> {
+    let damaged = |error| unreadable(file, error);
+    let mut ignored = |_| ();
+    let input = Fetch::new(storage, file, pauses, &mut ignored);
+    let mut decoder = Decoder::open(input).map_err(damaged)?;
+    while decoder.next_page().map_err(damaged)?.is_some() {}
+    decoder.finish().map_err(damaged)?;
+    Ok(())
+}
+
 /// A header must say what the name says, and continue into the file after it: plans are made from names alone.
 fn check_header(
     file: FileInfo,

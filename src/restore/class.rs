@@ -26,8 +26,8 @@ impl RestoreError {
     /// Which kind it is of.
     pub fn class(&self) -> Class {
         use RestoreError::{
-            Damaged, Gap, Integrity, MissingPage, NameDiffers, NoSnapshot, NothingPlanned,
-            OtherDatabase, PageSizeDiffers,
+            Damaged, Gap, Integrity, MissingPage, NameDiffers, NoOtherWay, NoSnapshot,
+            NothingPlanned, OtherDatabase, PageSizeDiffers,
         };
         match self {
             RestoreError::Storage(error) if is_unreachable(error) => Class::Unreachable,
@@ -44,7 +44,8 @@ impl RestoreError {
             | NothingPlanned
             | MissingPage { .. }
             | OtherDatabase { .. }
-            | Integrity { .. } => Class::Damaged,
+            | Integrity { .. }
+            | NoOtherWay { .. } => Class::Damaged,
             _ => Class::Other,
         }
     }

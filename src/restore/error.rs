@@ -8,7 +8,7 @@ use super::output::OutputProblem;
 use super::plan::PlanError;
 use crate::ltx::Fault;
 use crate::storage::{FileName, StorageError};
-use crate::units::{PageNumber, PageSize, TxidRange};
+use crate::units::{PageNumber, PageSize, Txid, TxidRange};
 
 /// A restore failed. The output, and a database that was there, are untouched, unless it was
 /// [`RestoreError::Io`] with the operation "replace".
@@ -46,6 +46,13 @@ pub enum RestoreError {
         file: FileName,
         /// What is wrong with it.
         fault: Fault,
+    },
+    /// A file is of no use, and without it nothing leads to what was asked for.
+    NoOtherWay {
+        /// What is wrong with the file.
+        cause: Box<RestoreError>,
+        /// The newest state before that other files lead to, if there is one.
+        reached: Option<Txid>,
     },
     /// A file's header names other TXIDs than its name.
     NameDiffers {
@@ -107,6 +114,17 @@ impl RestoreError {
     /// Whether a planned file was gone, as when retention ran in between: planning anew may help.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, RestoreError::Storage(error) if error.is_not_found())
+    }
+
+    /// The file that is of no use, so that others may have to do.
+    pub(super) fn useless_file(&self) -> Option<FileName> {
+        use RestoreError::{Damaged, NameDiffers, PageSizeDiffers};
+        match self {
+            Damaged { file, .. } | NameDiffers { file, .. } | PageSizeDiffers { file, .. } => {
+                Some(*file)
+            }
+            _ => None,
+        }
     }
 
     /// Whether there simply is nothing to restore: an empty replica, or nothing old enough.
@@ -183,6 +201,17 @@ impl fmt::Display for RestoreError {
             RestoreError::Damaged { file, fault } => {
                 write!(f, "{file} is damaged: {fault}; nothing was restored")
             }
+            RestoreError::NoOtherWay { cause, reached } => {
+                write!(f, "{cause}. No other files lead to the state asked for")?;
+                match reached {
+                    Some(txid) => write!(
+                        f,
+                        "; the newest before it that others lead to is that of TXID {txid}: restore it with -txid \
+                         {txid}"
+                    ),
+                    None => write!(f, ", nor to any before it"),
+                }
+            }
             RestoreError::NameDiffers { file, header } => write!(
                 f,
                 "{file} holds TXIDs {header} instead of those in its name; nothing was restored"
@@ -236,6 +265,7 @@ impl std::error::Error for RestoreError {
             RestoreError::Storage(error) => Some(error),
             RestoreError::Plan(error) => Some(error),
             RestoreError::Damaged { fault, .. } => Some(fault),
+            RestoreError::NoOtherWay { cause, .. } => Some(cause),
             RestoreError::Io { source, .. } => Some(source),
             _ => None,
         }

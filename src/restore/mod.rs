@@ -5,6 +5,7 @@
 //! the output stays what it was.
 
 mod apply;
+mod around;
 mod aside;
 mod candidate;
 mod class;
@@ -33,7 +34,6 @@ pub use points::{History, Hole, Point, history};
 pub use usable::{Condition, examine};
 
 use self::output::{Published, Side};
-use crate::ltx::PageIndex;
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
 use crate::units::{Timestamp, Txid};
@@ -122,7 +122,7 @@ pub fn is_free(output: &Path, options: &Options) -> Result<bool, RestoreError> {
     output::check(&*options.files, output, options.existing)
 }
 
-/// Carries out `plan`, and makes a new one for `target` when files of it have gone meanwhile.
+/// Carries out `plan`, and makes a new one for `target` when files of it have gone meanwhile, or are of no use.
 fn carry_out(
     mut plan: Plan,
     storage: &dyn Storage,
@@ -134,18 +134,40 @@ fn carry_out(
 ) -> Result<Outcome, RestoreError> {
     let mut replans = 0;
     let mut pauses = options.pauses.iter();
+    let mut useless = Vec::new();
     loop {
-        let gone = match build(&plan, storage, output, options, progress) {
-            Err(error) if error.is_gone() && replans < REPLANS_MAX => error,
-            side => return finish(side?, &plan, options, start),
+        let error = match build(&plan, storage, output, options, progress) {
+            Ok(side) => return finish(side, &plan, options, start),
+            // The newest file says how large the database is, and has not been read whole so far.
+            Err(error @ RestoreError::NoSpace { .. }) => {
+                let newest = *plan.files.last().ok_or(RestoreError::NothingPlanned)?;
+                let checked = apply::check_file(storage, newest, &options.pauses);
+                checked.err().unwrap_or(error)
+            }
+            Err(error) => error,
         };
+        if let Some(file) = error.useless_file() {
+            useless.push(file);
+            log::warn!("{error}; looking for other files that lead there");
+            plan = match around::plan_around(storage, target, &useless) {
+                Err(RestoreError::NoOtherWay { reached, .. }) => {
+                    let cause = Box::new(error);
+                    return Err(RestoreError::NoOtherWay { cause, reached });
+                }
+                planned => planned?,
+            };
+            continue;
+        }
+        if !error.is_gone() || replans == REPLANS_MAX {
+            return Err(error);
+        }
         replans += 1;
-        log::info!("{gone}: retention removed it? planning anew");
-        let anew = plan_from(storage, target)?;
+        log::info!("{error}: retention removed it? planning anew");
+        let anew = around::plan_around(storage, target, &useless)?;
         if anew.files == plan.files {
             // The listing lags behind, or promises what is not there, and will go on to.
             let Some(pause) = pauses.next() else {
-                return Err(gone);
+                return Err(error);
             };
             std::thread::sleep(*pause);
         }
@@ -210,6 +232,14 @@ fn finish(
 /// # Errors
 /// When the replica cannot be listed or the target cannot be reached.
 pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreError> {
+    around::plan_around(storage, target, &[])
+}
+
+/// All files of the replica, and the plan by their names.
+fn listed_and_planned(
+    storage: &dyn Storage,
+    target: Target,
+) -> Result<(Vec<FileInfo>, Plan), RestoreError> {
     let mut files = list(storage, target)?;
     for _ in 0..RELISTS_MAX {
         match plan(&files, target) {
@@ -221,10 +251,11 @@ pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreE
                 log::info!("{error}: files came and went meanwhile, listing anew");
                 files = again;
             }
-            planned => return Ok(planned?),
+            planned => return Ok((files, planned?)),
         }
     }
-    Ok(plan(&files, target)?)
+    let planned = plan(&files, target)?;
+    Ok((files, planned))
 }
 
 /// What can be restored from the replica, as [`history`] finds it.
@@ -232,14 +263,19 @@ pub fn plan_from(storage: &dyn Storage, target: Target) -> Result<Plan, RestoreE
 /// # Errors
 /// When the replica cannot be listed.
 pub fn history_of(storage: &dyn Storage) -> Result<History, RestoreError> {
-    let mut files = list(storage, Target::Latest)?;
+    let list = || {
+        let mut files = list(storage, Target::Latest)?;
+        files.retain(|file| !around::is_too_short(file));
+        Ok::<_, RestoreError>(files)
+    };
+    let mut files = list()?;
     let mut found = history(&files);
     for _ in 0..RELISTS_MAX {
         if found.holes.is_empty() {
             break;
         }
         // Files may have come and gone meanwhile.
-        let again = list(storage, Target::Latest)?;
+        let again = list()?;
         if again == files {
             break;
         }
@@ -251,17 +287,6 @@ pub fn history_of(storage: &dyn Storage) -> Result<History, RestoreError> {
 
 fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreError> {
     let mut files = storage.list_all()?;
-    files.retain(|file| {
-        let is_whole = file.size >= PageIndex::SMALLEST_FILE;
-        if !is_whole {
-            log::warn!(
-                "{} has {} bytes, so it is no LTX file: passed over",
-                file.name,
-                file.size
-            );
-        }
-        is_whole
-    });
     if let Target::Before(_) | Target::AsOf(_) = target {
         files = storage.exact_times(files)?;
     }
