@@ -69,6 +69,18 @@ impl Digest {
         self.0.update(bytes);
     }
 
+    /// What there is to keep for [`Digest::with_state`].
+    pub(super) fn state(&self) -> u64 {
+        self.0.clone().finalize()
+    }
+
+    /// Goes on from such a state.
+    pub(super) fn with_state(state: u64) -> Digest {
+        // The crate takes the register as it is before it is reflected, and gives it inverted.
+        let register = (state ^ CRC_64_GO_ISO.xorout).reverse_bits();
+        Digest(CRC.digest_with_initial(register))
+    }
+
     pub(crate) fn finish(self) -> Checksum {
         Checksum(self.0.finalize() | PRESENT)
     }

@@ -19,21 +19,21 @@ use super::varint::{Partial, Step};
 
 /// An LTX file being read.
 pub struct Decoder<R: Read> {
-    source: Source<R>,
-    header: Header,
-    digest: Digest,
-    sequence: PageSequence,
-    buffer: PageBuffer,
+    pub(super) source: Source<R>,
+    pub(super) header: Header,
+    pub(super) digest: Digest,
+    pub(super) sequence: PageSequence,
+    pub(super) buffer: PageBuffer,
     /// The index that the frames so far must have.
-    index: IndexDigest,
+    pub(super) index: IndexDigest,
     /// Checksum of the pages so far, where the file must hold it: in a snapshot with checksums.
-    database: Option<Checksum>,
-    pages: u32,
-    state: State,
+    pub(super) database: Option<Checksum>,
+    pub(super) pages: u32,
+    pub(super) state: State,
 }
 
 /// How far a decoder has come.
-enum State {
+pub(super) enum State {
     Pages,
     EndOfPages,
     Failed(Error),

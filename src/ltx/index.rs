@@ -184,6 +184,19 @@ impl IndexDigest {
         self.bytes
     }
 
+    /// What there is to keep for [`IndexDigest::with_state`].
+    pub(super) fn state(&self) -> (u64, u64) {
+        (self.digest.state(), self.bytes)
+    }
+
+    /// Goes on from such a state.
+    pub(super) fn with_state((digest, bytes): (u64, u64)) -> IndexDigest {
+        IndexDigest {
+            digest: Digest::with_state(digest),
+            bytes,
+        }
+    }
+
     pub(super) fn finish(self) -> (u64, Checksum) {
         (self.bytes, self.digest.finish())
     }

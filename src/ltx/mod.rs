@@ -15,6 +15,7 @@
 //! We read both encodings of pages that Litestream 0.5 releases have written and write the newer one.
 //! Nothing read from a file is to be trusted before [`Decoder::finish`] has returned [`Verified`].
 
+mod bookmark;
 mod checksum;
 mod class;
 mod decode;
@@ -30,6 +31,7 @@ mod sequence;
 mod source;
 mod varint;
 
+pub use bookmark::Bookmark;
 pub use checksum::Checksum;
 pub(crate) use checksum::Digest;
 pub use class::Class;

@@ -25,6 +25,19 @@ impl PageSequence {
         }
     }
 
+    /// The same, `last` having been the last page so far.
+    pub(super) fn after(header: &Header, last: Option<PageNumber>) -> PageSequence {
+        PageSequence {
+            last,
+            ..PageSequence::new(header)
+        }
+    }
+
+    /// The last page so far.
+    pub(super) fn last(&self) -> Option<PageNumber> {
+        self.last
+    }
+
     /// The next page is `page`.
     pub(super) fn admit(&mut self, page: PageNumber) -> Result<(), Fault> {
         if let Some(after) = self.last

@@ -19,6 +19,14 @@ impl<R: Read> Source<R> {
         }
     }
 
+    /// The same for an input that begins at byte `position` of the file.
+    pub(super) fn at(input: R, position: u64) -> Source<R> {
+        Source {
+            position,
+            ..Source::new(input)
+        }
+    }
+
     /// Bytes read so far.
     pub(super) fn position(&self) -> u64 {
         self.position

@@ -18,8 +18,8 @@ pub(super) fn is_too_short(file: &FileInfo) -> bool {
 /// Lists the replica and plans without the files that are known to be `useless`.
 ///
 /// # Errors
-/// When the replica cannot be listed or the target cannot be reached; [`RestoreError::NoOtherWay`] when it could be with
-/// those files.
+/// When the replica cannot be listed or the target cannot be reached; [`RestoreError::NoOtherWay`] when it could be
+/// with those files.
 pub(super) fn plan_around(
     storage: &dyn Storage,
     target: Target,
