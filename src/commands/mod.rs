@@ -204,12 +204,6 @@ fn unknown(name: &str) -> CommandError {
     CommandError::new(message).with_try(try_command)
 }
 
-fn not_supported_yet(what: &str, advice: &str) -> CommandError {
-    CommandError::new(format!(
-        "{what} is not supported yet by this version of walbrook; {advice}"
-    ))
-}
-
 /// Has the log written to stderr, from `level` on.
 fn start_logging(level: LogLevel) {
     let quiet = level.filter().min(log::LevelFilter::Warn);

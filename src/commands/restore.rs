@@ -2,6 +2,7 @@
 
 mod attempt;
 mod dry_run;
+mod follow;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ pub(super) use self::attempt::Attempt;
 use self::attempt::{told, until_reachable};
 use super::flags::{self, Flag};
 use super::json::Json;
-use super::source::{ConfigFile, ReplicaSource};
+use super::source::{ConfigFile, Opened, ReplicaSource};
 use super::{CommandError, CommandHelp, Outcome, Reason, point};
 use crate::config::{Base, LogLevel};
 use crate::restore::{self, Condition, Existing, Integrity, Report, Target};
@@ -78,10 +79,21 @@ pub(super) const HELP: CommandHelp = CommandHelp {
             "N",
             "Taken for Litestream's sake: files are read one after the other",
         ),
-        switch("f", "Not supported yet"),
-        flag("follow-interval", "DURATION", "Not supported yet"),
+        switch(
+            "f",
+            "Restore, then keep the copy up to date until stopped; it can be read meanwhile. One that was followed \
+             before is gone on with",
+        ),
+        flag(
+            "follow-interval",
+            "DURATION",
+            "With -f, how often to look for something new (default 1s); longer while nothing comes",
+        ),
     ],
 };
+
+/// Litestream's.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
     Flag {
@@ -153,10 +165,10 @@ pub(crate) struct RestoreArguments {
     /// files at once
     #[argh(option)]
     parallelism: Option<String>,
-    /// later
+    /// go on
     #[argh(switch, long = "f")]
     follow: bool,
-    /// later
+    /// how often
     #[argh(option)]
     follow_interval: Option<String>,
     /// database or replica
@@ -181,6 +193,8 @@ pub(crate) struct RestoreOptions {
     pub(crate) keep_if_unreachable: bool,
     /// How long a storage that cannot be reached is waited for.
     pub(crate) max_wait: Duration,
+    /// How often a copy looks for something new, where it is to be kept up to date.
+    pub(crate) follow: Option<Duration>,
     /// Whether a replica without files counts as success.
     pub(crate) if_replica_exists: bool,
     /// Whether only the plan is printed.
@@ -200,7 +214,10 @@ pub(crate) fn run(
     out: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
     let options = options(arguments).map_err(|error| error.of(Reason::Usage))?;
-    super::start_logging(LogLevel::Warn);
+    super::start_logging(match options.follow {
+        Some(_) => LogLevel::Info,
+        None => LogLevel::Warn,
+    });
     // A link stays one: the file it leads to is replaced.
     let output = options
         .output
@@ -214,6 +231,43 @@ pub(crate) fn run(
         .with_try("walbrook ltx DB_PATH")
         .of(Reason::Usage));
     }
+    match options.follow {
+        None => once(&options, &output, &opened, out),
+        Some(_) if opened.several => Err(CommandError::new(
+            "-f follows one replica, and there are several; say which with -replica",
+        )
+        .of(Reason::Usage)),
+        Some(interval) => {
+            if !is_copy(&options, &output)? {
+                once(&options, &output, &opened, out)?;
+                if !output.exists() {
+                    return Ok(Outcome::Success);
+                }
+            }
+            let storage = opened.storages.into_iter().next();
+            follow::follow(storage.expect("at least one"), &output, interval)
+        }
+    }
+}
+
+/// Whether a database is there that is followed with, or refused for that, as it is.
+fn is_copy(options: &RestoreOptions, output: &Path) -> Result<bool, CommandError> {
+    let is_there = output.metadata().is_ok_and(|there| there.len() > 0);
+    Ok(is_there
+        && match options.existing {
+            Existing::Refuse | Existing::Keep => true,
+            Existing::SetAside if options.if_db_unusable => !is_wanted(options, output)?,
+            Existing::SetAside | Existing::Replace => false,
+        })
+}
+
+/// Restores once.
+fn once(
+    options: &RestoreOptions,
+    output: &Path,
+    opened: &Opened,
+    out: &mut dyn Write,
+) -> Result<Outcome, CommandError> {
     let attempt = |is_patient| Attempt {
         storages: &opened.storages,
         target: options.target,
@@ -223,15 +277,15 @@ pub(crate) fn run(
         true => until_reachable(options.max_wait, &mut |is_patient| {
             attempt(is_patient).candidates()
         })
-        .and_then(|candidates| dry_run::print(&candidates, &options, out)),
+        .and_then(|candidates| dry_run::print(&candidates, options, out)),
         // Before anybody is asked.
-        false if !is_wanted(&options, &output)? => return Ok(Outcome::Success),
+        false if !is_wanted(options, output)? => return Ok(Outcome::Success),
         false => {
             let how = options.how();
             until_reachable(options.max_wait, &mut |is_patient| {
-                attempt(is_patient).restore(&output, &how)
+                attempt(is_patient).restore(output, &how)
             })
-            .and_then(|(outcome, storage)| report(outcome, storage, opened.several, &options, out))
+            .and_then(|(outcome, storage)| report(outcome, storage, opened.several, options, out))
         }
     };
     match ended {
@@ -240,7 +294,7 @@ pub(crate) fn run(
             Ok(Outcome::Success)
         }
         Err(error) if error.reason() == Reason::Unreachable && options.keep_if_unreachable => {
-            go_on_without(error, &output)
+            go_on_without(error, output)
         }
         ended => ended,
     }
@@ -251,6 +305,7 @@ impl RestoreOptions {
         restore::Options {
             existing: self.existing,
             integrity: self.integrity,
+            is_followed: self.follow.is_some(),
             ..restore::Options::default()
         }
     }
@@ -353,15 +408,7 @@ fn eprintln_unless_closed(message: &str) {
 }
 
 fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> {
-    if arguments.follow {
-        return Err(super::not_supported_yet(
-            "-f",
-            "run restore again to catch up",
-        ));
-    }
-    if arguments.follow_interval.is_some() {
-        return Err(super::not_supported_yet("-follow-interval", "leave it out"));
-    }
+    let follow = follow_interval(&arguments)?;
     let (txid, time) = (arguments.txid.as_deref(), arguments.timestamp.as_deref());
     let existing = existing(&arguments)?;
     let max_wait = duration("max-wait", arguments.max_wait.as_deref())?.unwrap_or_default();
@@ -400,6 +447,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         if_db_unusable: arguments.if_db_unusable,
         keep_if_unreachable: arguments.keep_if_unreachable,
         max_wait,
+        follow,
         if_replica_exists: arguments.if_replica_exists,
         dry_run: arguments.dry_run,
         json: arguments.json,
@@ -438,6 +486,35 @@ fn existing(arguments: &RestoreArguments) -> Result<Existing, CommandError> {
         (false, false, true) if keep_old => Ok(Existing::SetAside),
         (false, false, true) => Ok(Existing::Replace),
         (false, false, false) => Ok(Existing::Refuse),
+    }
+}
+
+/// How often to look for something new; none without `-f`.
+fn follow_interval(arguments: &RestoreArguments) -> Result<Option<Duration>, CommandError> {
+    let interval = duration("follow-interval", arguments.follow_interval.as_deref())?;
+    if !arguments.follow {
+        return match interval {
+            None => Ok(None),
+            Some(_) => Err(CommandError::new(
+                "cannot specify -follow-interval without -f",
+            )),
+        };
+    }
+    for (given, flag) in [
+        (arguments.txid.is_some(), "-txid"),
+        (arguments.timestamp.is_some(), "-timestamp"),
+        (arguments.dry_run, "-dry-run"),
+        (arguments.keep_if_unreachable, "-keep-if-unreachable"),
+    ] {
+        if given {
+            let message =
+                format!("cannot use follow mode (-f) with {flag}; it follows the newest state");
+            return Err(CommandError::new(message));
+        }
+    }
+    match interval.unwrap_or(FOLLOW_INTERVAL) {
+        Duration::ZERO => Err(CommandError::new("-follow-interval must be more than 0")),
+        interval => Ok(Some(interval)),
     }
 }
 

@@ -11,8 +11,10 @@ mod candidate;
 mod class;
 mod error;
 mod fetch;
+mod follow;
 mod image;
 mod integrity;
+mod note;
 mod output;
 pub mod plan;
 mod points;
@@ -27,7 +29,9 @@ pub use candidate::{Candidate, candidates};
 pub use class::{Class, is_unreachable};
 pub use error::RestoreError;
 pub use fetch::PAUSES;
+pub use follow::{Follower, Gate, Look};
 pub use integrity::Integrity;
+pub use note::noted;
 pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
 pub use points::{History, Hole, Point, history};
@@ -53,6 +57,8 @@ pub struct Options {
     pub existing: Existing,
     /// Which check SQLite makes before the database gets its name. Needs the machine's own file system.
     pub integrity: Integrity,
+    /// Whether it is to be a copy that a [`Follower`] goes on with.
+    pub is_followed: bool,
     /// How long to wait before each new attempt to go on with a file.
     pub pauses: Vec<Duration>,
     /// Where the output is.
@@ -64,6 +70,7 @@ impl Default for Options {
         Options {
             existing: Existing::default(),
             integrity: Integrity::default(),
+            is_followed: false,
             pauses: PAUSES.to_vec(),
             files: Arc::new(SystemFiles),
         }
@@ -206,15 +213,22 @@ fn build<'a>(
 }
 
 fn finish(
-    side: Side<'_>,
+    mut side: Side<'_>,
     plan: &Plan,
     options: &Options,
     start: Instant,
 ) -> Result<Outcome, RestoreError> {
+    if options.is_followed {
+        side.write(follow::leave_wal_mode)?;
+    }
     integrity::check(side.path(), options.integrity)
         .map_err(|finding| RestoreError::Integrity { finding })?;
     let last = *plan.files.last().ok_or(RestoreError::NothingPlanned)?;
-    Ok(match side.publish(options.existing)? {
+    let published = match options.is_followed {
+        true => publish_noted(side, plan.txids.max(), options),
+        false => side.publish(options.existing),
+    };
+    Ok(match published? {
         Published::KeptExisting => Outcome::KeptExisting,
         Published::New => Outcome::Restored(Report {
             txid: plan.txids.max(),
@@ -225,6 +239,24 @@ fn finish(
             duration: start.elapsed(),
         }),
     })
+}
+
+/// Publishes a copy that is followed, with its note. Killed at any moment, there is no note of another database: where
+/// there was none it is written before, else after.
+fn publish_noted(side: Side<'_>, txid: Txid, options: &Options) -> Result<Published, RestoreError> {
+    let (fs, output) = (&*options.files, side.output().to_path_buf());
+    let is_first = output::status(fs, &output)?.is_none_or(|there| there.size == 0);
+    match is_first {
+        true => note::note(fs, &output, txid)?,
+        false => note::forget(fs, &output)?,
+    }
+    let published = side.publish(options.existing);
+    match &published {
+        Ok(Published::New) if is_first => {}
+        Ok(Published::New) => note::note(fs, &output, txid)?,
+        _ => note::forget(fs, &output)?,
+    }
+    published
 }
 
 /// Lists the replica and plans: what a dry run shows.

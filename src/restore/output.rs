@@ -123,6 +123,11 @@ impl<'a> Side<'a> {
         Ok(side)
     }
 
+    /// What it will be called.
+    pub(super) fn output(&self) -> &Path {
+        &self.output
+    }
+
     /// Where it is until it is published.
     pub(super) fn path(&self) -> &Path {
         &self.path

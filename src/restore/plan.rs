@@ -86,6 +86,27 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
     })
 }
 
+/// The cheapest way on from the state at `at`, for a copy that has it: from there to the furthest TXID that files of the
+/// levels lead to, and where they lead nowhere, with the newest snapshot. Empty where nothing leads on.
+pub(super) fn onward(files: &[FileInfo], at: Txid) -> Vec<FileInfo> {
+    let here = FileInfo {
+        name: FileName {
+            level: Level::SNAPSHOT,
+            txids: TxidRange::snapshot(at),
+        },
+        size: 0,
+        created: Timestamp::from_millis(0),
+    };
+    let mut chain = cheapest(files, Some(here)).chain();
+    // Unless there is a file from TXID 1 on, it begins with the state there is.
+    chain.retain(|file| *file != here);
+    if chain.is_empty() {
+        let base = base(files).filter(|base| base.name.txids.max() > at);
+        return base.map_or_else(Vec::new, |base| cheapest(files, Some(base)).chain());
+    }
+    chain
+}
+
 /// A time outside of what the replica's files span is refused, since it is more likely a mistake (of the time
 /// zone, say) than a wish for the latest state. What they span may be widened up to `until`.
 fn check_window(

@@ -25,7 +25,7 @@
 //! `view` is a pinned state to read
 //! pages from, and `frozen` one that can be read for hours; `frames` reads the WAL, `window` through a memory
 //! map where that is safe; `follow` slides from view to view; `checkpoint` is the protocol that lets the WAL
-//! start over without losing a frame.
+//! start over without losing a frame. `rollback` writes into a database that is not replicated: a copy that follows.
 
 mod checkpoint;
 mod connection;
@@ -37,6 +37,7 @@ mod frozen;
 mod header;
 mod locks;
 mod registry;
+mod rollback;
 mod view;
 mod wal;
 mod wal_index;
@@ -49,5 +50,6 @@ pub use follow::{Follower, Resume};
 pub use frames::{Changes, WalPosition};
 pub use frozen::Frozen;
 pub use registry::{Probe, probe};
+pub use rollback::{Change, InPlace};
 pub use view::View;
 pub use wal::{FrameNumber, Salts, WalChecksum};

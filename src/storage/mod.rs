@@ -18,7 +18,7 @@ pub use error::{Rival, StorageError};
 pub use network::{Bounds, Network};
 
 use crate::sys::random;
-use crate::units::{Level, Timestamp, TxidRange};
+use crate::units::{Level, Timestamp, Txid, TxidRange};
 
 /// Names one file of a replica.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -92,6 +92,17 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// When the storage cannot be reached or refuses.
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError>;
+
+    /// Those files of `level` that begin at `txid` or after it, for whoever knows the ones before: where a server can, it
+    /// is asked for no more.
+    ///
+    /// # Errors
+    /// As [`Storage::list`].
+    fn list_from(&self, level: Level, txid: Txid) -> Result<Vec<FileInfo>, StorageError> {
+        let mut files = self.list(level)?;
+        files.retain(|file| file.name.txids.min() >= txid);
+        Ok(files)
+    }
 
     /// The files of all levels. Lowest level first, since files only ever move up: what retention removes from a
     /// level meanwhile was merged into the next before, and is found there.

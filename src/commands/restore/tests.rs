@@ -28,6 +28,7 @@ fn a_configured_database() {
         if_db_unusable: false,
         keep_if_unreachable: false,
         max_wait: Duration::ZERO,
+        follow: None,
         if_replica_exists: false,
         dry_run: false,
         json: true,
@@ -93,7 +94,7 @@ fn values_that_begin_with_a_dash_survive() {
 
 #[test]
 fn mistakes() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 19] = [
         (&[], "database path or replica URL required"),
         (&["/x.db", "/y.db"], "too many arguments"),
         (
@@ -144,8 +145,20 @@ fn mistakes() {
             "invalid value \"5\" for flag -max-wait: a number without a unit; write 30s, 5m or 1h30m",
         ),
         (
-            &["-f", "/x.db"],
-            "-f is not supported yet by this version of walbrook; run restore again to catch up",
+            &["-follow-interval", "1s", "/x.db"],
+            "cannot specify -follow-interval without -f",
+        ),
+        (
+            &["-f", "-follow-interval", "0s", "/x.db"],
+            "-follow-interval must be more than 0",
+        ),
+        (
+            &["-f", "-txid", "00000000000000ff", "/x.db"],
+            "cannot use follow mode (-f) with -txid; it follows the newest state",
+        ),
+        (
+            &["-f", "-timestamp", "2000-01-01", "/x.db"],
+            "cannot use follow mode (-f) with -timestamp; it follows the newest state",
         ),
         (
             &["/x.db", "-o", "/y.db"],

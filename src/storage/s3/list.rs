@@ -38,8 +38,17 @@ pub(super) struct Page {
 
 /// All objects whose key begins with `prefix`, in the order of their keys.
 pub(super) fn list(bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, StorageError> {
+    list_after(bucket, prefix, None)
+}
+
+/// The same without those up to the key `after`, if the server heeds that.
+pub(super) fn list_after(
+    bucket: &Bucket,
+    prefix: &str,
+    after: Option<String>,
+) -> Result<Vec<Object>, StorageError> {
     let mut objects = Vec::new();
-    let mut next = None;
+    let mut next = after.map(Next::After);
     loop {
         let page = page(bucket, prefix, next.as_ref(), None)?;
         objects.extend(page.objects);

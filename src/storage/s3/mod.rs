@@ -36,7 +36,7 @@ use self::put::{Conditions, Object, Writing};
 use super::memory::Memory;
 use super::{ByteRange, Content, FileInfo, FileName, Network, Rival, Storage, StorageError};
 use crate::ltx::Header;
-use crate::units::{Level, Timestamp};
+use crate::units::{Level, Timestamp, Txid};
 
 #[cfg(any(test, fuzzing))]
 pub use anything::read_anything;
@@ -156,7 +156,11 @@ impl S3Storage {
         }
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<FileInfo>, StorageError> {
+    fn list_prefix(
+        &self,
+        prefix: &str,
+        after: Option<String>,
+    ) -> Result<Vec<FileInfo>, StorageError> {
         let info = |object: list::Object| {
             Some(FileInfo {
                 name: keys::parse(self.path(), &object.key)?,
@@ -164,7 +168,7 @@ impl S3Storage {
                 created: object.modified,
             })
         };
-        let objects = list::list(&self.bucket, prefix)?;
+        let objects = list::list_after(&self.bucket, prefix, after)?;
         let mut files: Vec<FileInfo> = objects.into_iter().filter_map(info).collect();
         files.sort_unstable();
         Ok(files)
@@ -182,12 +186,20 @@ impl Storage for S3Storage {
     }
 
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.list_prefix(&keys::level_prefix(self.path(), level))
+        self.list_prefix(&keys::level_prefix(self.path(), level), None)
+    }
+
+    fn list_from(&self, level: Level, txid: Txid) -> Result<Vec<FileInfo>, StorageError> {
+        let prefix = keys::level_prefix(self.path(), level);
+        // What the names of files from `txid` on begin with, and so before all of them.
+        let mut files = self.list_prefix(&prefix, Some(format!("{prefix}{txid}")))?;
+        files.retain(|file| file.name.txids.min() >= txid);
+        Ok(files)
     }
 
     /// In one listing: keys are ordered by level.
     fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
-        self.list_prefix(&keys::levels_prefix(self.path()))
+        self.list_prefix(&keys::levels_prefix(self.path()), None)
     }
 
     fn exact_times(&self, files: Vec<FileInfo>) -> Result<Vec<FileInfo>, StorageError> {
