@@ -6,6 +6,7 @@ mod compact;
 mod conformance;
 mod destinations;
 mod directories;
+mod follow;
 mod interchange;
 mod late;
 mod levels;

@@ -201,3 +201,33 @@ impl Losses {
         assert_eq!((*missing, *stale, self.integrity.as_str()), (0, 0, "ok"));
     }
 }
+
+/// A ledger that is written to, or a copy of it that is read and must always be right, see `ledger.py`.
+pub(crate) struct Ledger(Dialogue);
+
+impl Ledger {
+    /// Creates it, and goes on writing.
+    #[track_caller]
+    pub(crate) fn write(database: &Path, seed: u64) -> Ledger {
+        Ledger::start(&["write", database.to_str().unwrap(), &seed.to_string()])
+    }
+
+    /// Reads it again and again.
+    #[track_caller]
+    pub(crate) fn read(database: &Path) -> Ledger {
+        Ledger::start(&["read", database.to_str().unwrap()])
+    }
+
+    #[track_caller]
+    fn start(arguments: &[&str]) -> Ledger {
+        let mut dialogue = Dialogue::start(script("ledger.py").args(arguments));
+        assert_eq!(dialogue.hear(), "ready");
+        Ledger(dialogue)
+    }
+
+    /// Ends it; fails if it was ever wrong.
+    #[track_caller]
+    pub(crate) fn end(self) {
+        self.0.close();
+    }
+}
