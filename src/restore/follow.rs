@@ -270,7 +270,7 @@ impl Follower {
     ) -> Result<bool, RestoreError> {
         let (output, gate) = (&*self.output, &*self.gate);
         let failed = |error| RestoreError::io("apply changes to", output, error);
-        let started = Instant::now();
+        let mut wait = Wait::new(output, "another process writes to it");
         let mut change = loop {
             if gate.is_shut() {
                 return Ok(false);
@@ -278,7 +278,7 @@ impl Follower {
             if let Some(change) = self.copy.begin().map_err(failed)? {
                 break change;
             }
-            wait(started, output, "another process writes to it");
+            wait.once();
         };
         let mut first = [0; 100];
         change.read(&mut first, 0).map_err(failed)?;
@@ -421,13 +421,13 @@ fn write_pages(
 
 /// Waits until nobody reads. False where the gate is shut.
 fn exclusive(change: &mut Change<'_>, output: &Path, gate: &Gate) -> io::Result<bool> {
-    let started = Instant::now();
+    let mut wait = Wait::new(output, "others read it");
     let mut held_back = Instant::now();
     while !change.try_exclusive()? {
         if gate.is_shut() {
             return Ok(false);
         }
-        wait(started, output, "others read it");
+        wait.once();
         if held_back.elapsed() > HOLDING_BACK {
             change.give_way()?;
             thread::sleep(GIVING_WAY);
@@ -437,16 +437,30 @@ fn exclusive(change: &mut Change<'_>, output: &Path, gate: &Gate) -> io::Result<
     Ok(true)
 }
 
-fn wait(started: Instant, output: &Path, why: &str) {
-    let waited = started.elapsed();
-    // Once, and then once a minute.
-    let is_due = |waited: Duration| waited.saturating_sub(LONG_WAIT).as_secs() / 60;
-    if waited >= LONG_WAIT && waited.saturating_sub(LOCK_PAUSE) < LONG_WAIT
-        || is_due(waited) != is_due(waited.saturating_sub(LOCK_PAUSE))
-    {
-        log::warn!("{}: waiting, since {why}", output.display());
+/// A wait for somebody else's lock, which is told of when it gets long, and each minute after that.
+struct Wait<'a> {
+    output: &'a Path,
+    why: &'static str,
+    told_at: Instant,
+}
+
+impl<'a> Wait<'a> {
+    fn new(output: &'a Path, why: &'static str) -> Wait<'a> {
+        Wait {
+            output,
+            why,
+            told_at: Instant::now() + LONG_WAIT,
+        }
     }
-    thread::sleep(LOCK_PAUSE);
+
+    fn once(&mut self) {
+        let now = Instant::now();
+        if now >= self.told_at {
+            log::warn!("{}: waiting, since {}", self.output.display(), self.why);
+            self.told_at = now + Duration::from_secs(60);
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
 }
 
 fn open(spool: &mut Spool, file: FileInfo) -> Result<Decoder<&mut dyn Read>, RestoreError> {
