@@ -1,10 +1,10 @@
 //! Follows a replica: applies what comes to it to a copy that was restored from it, in place, one file after the other.
 //!
-//! A file is fetched whole and verified before the copy is touched. It is applied as SQLite itself would write, with its
-//! locks and a journal (`sqlite::rollback`): a reader sees the state before or after, also when this program is killed
-//! in between, and a copy that is opened after that needs nobody to repair it. Only then is its TXID noted (`note`).
-//! Killed between the two, the file is applied once more, which gives the same state: a file holds the pages that have
-//! changed as they are after it, so what is written is what is there.
+//! A file is fetched whole and verified before the copy is touched. It is applied as SQLite itself would write, with
+//! its locks and a journal (`sqlite::rollback`): a reader sees the state before or after, also when this program is
+//! killed in between, and a copy that is opened after that needs nobody to repair it. Only then is its TXID noted
+//! (`note`). Killed between the two, the file is applied once more, which gives the same state: a file holds the pages
+//! that have changed as they are after it, so what is written is what is there.
 //!
 //! Two things in page 1 are not the source's: the copy is in rollback mode (bytes 18 and 19 are 1), since in WAL mode
 //! readers would not heed those locks; and every file counts up the change counter (bytes 24 and 92), by which readers
@@ -55,6 +55,10 @@ struct Edit<'a> {
     /// The pages that are written, ascending.
     pages: &'a [PageNumber],
 }
+
+/// Writes the pages of a change to the copy of this name. It is given the beginning of page 1, which is written last.
+type WritePages<'a> =
+    dyn FnMut(&mut Change<'_>, &mut [u8; 100], &Path) -> Result<(), RestoreError> + 'a;
 
 /// A copy, and the replica that it follows.
 pub struct Follower {
@@ -263,11 +267,7 @@ impl Follower {
 
     /// Makes a change to the copy as a whole, page 1 always being a part of it; `write` writes the pages. False
     /// where the gate is shut.
-    fn edit(
-        &mut self,
-        edit: &Edit<'_>,
-        write: &mut dyn FnMut(&mut Change<'_>, &mut [u8; 100], &Path) -> Result<(), RestoreError>,
-    ) -> Result<bool, RestoreError> {
+    fn edit(&mut self, edit: &Edit<'_>, write: &mut WritePages<'_>) -> Result<bool, RestoreError> {
         let (output, gate) = (&*self.output, &*self.gate);
         let failed = |error| RestoreError::io("apply changes to", output, error);
         let mut wait = Wait::new(output, "another process writes to it");
@@ -365,8 +365,8 @@ fn check_copy(first: &[u8; 100], counter: Option<u32>, now: PageSize) -> io::Res
     Err(io::Error::other(why))
 }
 
-/// While nobody reads, removes the -wal of a reader that was killed when the copy was in WAL mode: SQLite would go by its
-/// presence and not by page 1.
+/// While nobody reads, removes the -wal of a reader that was killed when the copy was in WAL mode: SQLite would go by
+/// its presence and not by page 1.
 fn remove_empty_wal(output: &Path) -> io::Result<()> {
     let wal = with_suffix(output, "-wal");
     match SystemFiles.status(&wal) {

@@ -1,5 +1,5 @@
-//! Beside a copy that follows a replica: `NAME-txid`, the TXID of the state the copy has, as 16 hexadecimal digits and a
-//! newline. Litestream's follower keeps the same file, so that either program goes on with the other's copy.
+//! Beside a copy that follows a replica: `NAME-txid`, the TXID of the state the copy has, as 16 hexadecimal digits and
+//! a newline. Litestream's follower keeps the same file, so that either program goes on with the other's copy.
 //!
 //! The rule: it never names a state that the copy has not yet durably. One that it names too late is harmless, since a
 //! file that is applied once more changes nothing.

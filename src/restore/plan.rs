@@ -86,8 +86,8 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
     })
 }
 
-/// The cheapest way on from the state at `at`, for a copy that has it: from there to the furthest TXID that files of the
-/// levels lead to, and where they lead nowhere, with the newest snapshot. Empty where nothing leads on.
+/// The cheapest way on from the state at `at`, for a copy that has it: from there to the furthest TXID that files of
+/// the levels lead to, and where they lead nowhere, with the newest snapshot. Empty where nothing leads on.
 pub(super) fn onward(files: &[FileInfo], at: Txid) -> Vec<FileInfo> {
     let here = FileInfo {
         name: FileName {

@@ -93,8 +93,8 @@ pub trait Storage: Send + Sync {
     /// When the storage cannot be reached or refuses.
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError>;
 
-    /// Those files of `level` that begin at `txid` or after it, for whoever knows the ones before: where a server can, it
-    /// is asked for no more.
+    /// Those files of `level` that begin at `txid` or after it, for whoever knows the ones before: where a server can,
+    /// it is asked for no more.
     ///
     /// # Errors
     /// As [`Storage::list`].

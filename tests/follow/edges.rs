@@ -102,7 +102,9 @@ fn a_replica_that_was_set_back_or_is_gone_ends_it() {
     assert!(ended.log.contains("it was set back"), "{}", ended.log);
     assert!(content(&copy(&rig)) == before);
     // Anew, from there.
+    fs::remove_file(rig.path("follow.log")).unwrap();
     let following = follow(&rig, &["-force", "-keep-old"]);
+    following.wait_for("following from");
     wait_caught_up(&rig);
     following.stop().well();
     assert_same(&rig);
@@ -159,7 +161,9 @@ fn a_broken_copy_is_restored_anew_where_that_is_asked_for() {
     let rig = followed();
     fs::write(copy(&rig), "torn").unwrap();
     write(&rig, 2);
+    fs::remove_file(rig.path("follow.log")).unwrap();
     let following = follow(&rig, &["-if-db-unusable"]);
+    following.wait_for("following from");
     wait_caught_up(&rig);
     following.stop().well();
     assert_same(&rig);

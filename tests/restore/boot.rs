@@ -237,7 +237,11 @@ fn replicate_restores_what_is_missing_and_goes_on_without_what_cannot_be() {
     };
     let broken = rig.path("broken/ltx/9");
     fs::create_dir_all(&broken).unwrap();
-    fs::write(broken.join(format!("{:016x}-{:016x}.ltx", 1, 1)), "damaged").unwrap();
+    fs::write(
+        broken.join(format!("{:016x}-{:016x}.ltx", 1, 1)),
+        "damaged".repeat(40),
+    )
+    .unwrap();
 
     let by_key = config("restore-if-db-not-exists: true", "");
     let replicating = rig.start_config(Program::Walbrook, &by_key);

@@ -1,7 +1,7 @@
 //! `restore -f`: restores, then goes on applying what comes to the replica until a signal.
 //!
-//! The copy is followed by a thread of its own, so that a signal ends the program at once, whatever it waits for; but not
-//! while a file is being applied, which takes a moment. Killed there all the same, the next start repairs it.
+//! A thread of its own follows, so that a signal ends the program at once, whatever that waits for; but not while a
+//! file is being applied, which takes a moment. Killed there all the same, the copy is repaired when it is opened next.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -126,19 +126,20 @@ impl Pace {
                 log::debug!("{output}: at txid {at} with {files} more files")
             }
             Look::Hole { newest } if !had_hole => log::warn!(
-                "{output}: stays at txid {at}: the replica is at {newest}, but files between are missing; it goes on with \
-                 the next snapshot, or restore it anew with -force"
+                "{output}: stays at txid {at}: the replica is at {newest}, but files between are missing; it goes on \
+                 with the next snapshot, or restore it anew with -force"
             ),
             Look::Behind { newest } if self.behind >= LOOKS_BEHIND => {
                 return Err(match newest {
                     Some(newest) => CommandError::new(format!(
-                        "the replica is at txid {newest}, before the {at} that {output} has: it was set back, or is that \
-                         of another database now; the copy is whole and stays as it is; restore it anew with -force"
+                        "the replica is at txid {newest}, before the {at} that {output} has: it was set back, or is \
+                         that of another database now; the copy is whole and stays as it is; restore it anew with \
+                         -force"
                     ))
                     .of(Reason::Damaged),
                     None => CommandError::new(format!(
-                        "the replica is empty now, while {output} has its state at txid {at}: it was deleted, or is not \
-                         mounted; the copy is whole and stays as it is"
+                        "the replica is empty now, while {output} has its state at txid {at}: it was deleted, or is \
+                         not mounted; the copy is whole and stays as it is"
                     ))
                     .of(Reason::NoBackup),
                 });
