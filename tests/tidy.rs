@@ -188,7 +188,8 @@ fn unsafe_stands_where_it_may_and_says_why() {
 fn only_sys_fs_renames() {
     let complaints = sources("src")
         .iter()
-        .filter(|source| source.path != "src/sys/fs.rs")
+        // The second keeps nothing that could have a name.
+        .filter(|source| !["src/sys/fs.rs", "src/restore/nowhere.rs"].contains(&&*source.path))
         .flat_map(|source| source.code().map(move |line| (source, line)))
         .filter(|(_, (_, line))| line.contains("rename("))
         .map(|(source, (number, _))| format!("{}:{number}: publish() renames", source.path))

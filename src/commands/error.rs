@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Success,
     /// Exit code 1; the log or the output already says why.
     Failed,
+    /// The same with another exit code.
+    FailedWith(u8),
 }
 
 /// What kind of failure it was, where a script may want to know. The codes are those of BSD's `sysexits.h`, which
@@ -35,7 +37,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// The exit code.
-    pub(crate) fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Reason::Failed => 1,
             Reason::Usage => 64,

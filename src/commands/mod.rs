@@ -14,6 +14,7 @@ mod history;
 mod json;
 mod ltx;
 mod open;
+mod page;
 mod point;
 mod progress;
 mod prune;
@@ -22,6 +23,7 @@ mod reset;
 mod restore;
 mod source;
 mod table;
+mod verify;
 mod version;
 
 use std::ffi::OsString;
@@ -49,6 +51,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match outcome {
         Ok(Outcome::Success) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::FailedWith(code)) => ExitCode::from(code),
         Err(error) if error.is_output_closed() => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr leaves only the exit code to tell it.
@@ -67,6 +70,8 @@ const COMMANDS: &[&CommandHelp] = &[
     &replicate::HELP,
     &restore::HELP,
     &history::HELP,
+    &verify::HELP,
+    &page::HELP,
     &ltx::HELP,
     &prune::HELP,
     &databases::HELP,
@@ -102,6 +107,8 @@ fn dispatch(arguments: &[String], out: &mut dyn Write) -> Result<Outcome, Comman
             Err(error) => Err(error.of(Reason::Usage)),
         },
         "history" => command(&history::HELP, rest, out, history::run),
+        "verify" => command(&verify::HELP, rest, out, verify::run),
+        "page" => command(&page::HELP, rest, out, page::run),
         "ltx" => command(&ltx::HELP, rest, out, ltx::run),
         "wal" => {
             let _ = writeln!(

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-pub(super) use self::attempt::Attempt;
-use self::attempt::{told, until_reachable};
+use self::attempt::until_reachable;
+pub(super) use self::attempt::{Attempt, told};
 use super::flags::{self, Flag};
 use super::json::Json;
 use super::source::{ConfigFile, Opened, ReplicaSource};

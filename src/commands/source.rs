@@ -75,26 +75,8 @@ impl ReplicaSource {
             } => {
                 let (config, warnings) = config.load()?;
                 super::print_warnings(&warnings);
-                let network = network(config.network);
                 let database = config.find(path)?;
-                let replicas = chosen(&database, *number)?;
-                let (mut storages, mut failed) = (Vec::new(), Vec::new());
-                for replica in replicas {
-                    match open::storage(&replica.location, &network) {
-                        Ok(storage) => storages.push(storage),
-                        Err(error) => {
-                            failed.push((replica.location.to_string(), error.to_string()))
-                        }
-                    }
-                }
-                if storages.is_empty() {
-                    return Err(none_of(&failed));
-                }
-                warn_of(&failed);
-                Ok(Opened {
-                    storages,
-                    several: replicas.len() > 1,
-                })
+                open_replicas(&database, *number, &network(config.network))
             }
         }
     }
@@ -176,6 +158,30 @@ pub(super) struct Opened {
     pub(super) storages: Vec<Arc<dyn Storage>>,
     /// There are others, or would be.
     pub(super) several: bool,
+}
+
+/// Opens all replicas of `database`, or that of this number, as [`ReplicaSource::open`] does.
+pub(super) fn open_replicas(
+    database: &DatabaseConfig,
+    number: Option<usize>,
+    network: &Arc<Network>,
+) -> Result<Opened, CommandError> {
+    let replicas = chosen(database, number)?;
+    let (mut storages, mut failed) = (Vec::new(), Vec::new());
+    for replica in replicas {
+        match open::storage(&replica.location, network) {
+            Ok(storage) => storages.push(storage),
+            Err(error) => failed.push((replica.location.to_string(), error.to_string())),
+        }
+    }
+    if storages.is_empty() {
+        return Err(none_of(&failed));
+    }
+    warn_of(&failed);
+    Ok(Opened {
+        storages,
+        several: replicas.len() > 1,
+    })
 }
 
 /// Why none of the replicas, named with their errors, will do.

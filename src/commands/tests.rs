@@ -72,6 +72,8 @@ fn every_flag_of_the_help_is_one_argh_knows() {
     check::<replicate::ReplicateArguments>(&replicate::HELP);
     check::<restore::RestoreArguments>(&restore::HELP);
     check::<history::HistoryArguments>(&history::HELP);
+    check::<page::PageArguments>(&page::HELP);
+    check::<verify::VerifyArguments>(&verify::HELP);
     check::<ltx::LtxArguments>(&ltx::HELP);
     check::<databases::DatabasesArguments>(&databases::HELP);
     check::<version::VersionArguments>(&version::HELP);

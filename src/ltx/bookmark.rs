@@ -8,7 +8,6 @@ use std::io::Read;
 
 use super::checksum::{Checksum, Digest};
 use super::decode::{Decoder, State};
-use super::error::Error;
 use super::frame::PageBuffer;
 use super::header::Header;
 use super::index::IndexDigest;

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::SettleError;
 use super::lineage::{Evidence, Trace, Version};
-use super::settle::{read_page_index, read_whole};
-use crate::ltx::{IndexEntry, PageIndex, read_frame};
-use crate::storage::{ByteRange, FileInfo, Storage, StorageError};
+use super::settle::sound;
+use crate::ltx::{IndexEntry, PageIndex};
+use crate::storage::{FileInfo, Storage, StorageError, fetch_page, fetch_page_index};
 use crate::units::{Level, PageNumber, PageSize};
 
 /// So many of the newest files are looked into, and so many more of each level, for older versions of their pages.
@@ -37,7 +37,8 @@ pub(super) fn gather(
 ) -> Result<Evidence, SettleError> {
     let mut exhibits = Vec::new();
     for file in chosen(files) {
-        if let Some(Some(index)) = present(read_page_index(storage, &file, INDEX_BYTES_MAX))? {
+        let index = present(sound(fetch_page_index(storage, &file, INDEX_BYTES_MAX)))?;
+        if let Some(index) = index.flatten().flatten() {
             exhibits.push((file, index));
         }
     }
@@ -48,7 +49,8 @@ pub(super) fn gather(
             .iter()
             .filter_map(|(file, index)| Some((file, index.find(page)?)));
         for (file, entry) in holding.take(most) {
-            if let Some(content) = read_page(storage, file, entry, page_size)? {
+            let content = present(sound(fetch_page(storage, file.name, entry, page_size)))?;
+            if let Some(content) = content.flatten() {
                 versions.push(Version {
                     txids: file.name.txids,
                     time: file.created,
@@ -131,25 +133,6 @@ fn add_spread(
     // From the middle of each part.
     let part = new.len().div_ceil(count).max(1);
     pages.extend(new.iter().skip(part / 2).step_by(part).take(count));
-}
-
-fn read_page(
-    storage: &dyn Storage,
-    file: &FileInfo,
-    entry: IndexEntry,
-    page_size: PageSize,
-) -> Result<Option<Box<[u8]>>, SettleError> {
-    let longest = u64::from(page_size.bytes()) * 2;
-    if entry.length > longest {
-        return Ok(None);
-    }
-    let mut frame = vec![0; usize::try_from(entry.length).unwrap_or(0)];
-    let range = ByteRange::Exact {
-        offset: entry.offset,
-        length: entry.length,
-    };
-    let read = present(read_whole(storage, file.name, range, &mut frame))?;
-    Ok(read.and_then(|()| read_frame(&frame, entry.page, page_size).ok()))
 }
 
 /// Leaves out what is gone: retention may be at work.

@@ -6,18 +6,16 @@
 //! of the newest it is looked whether it is whole.
 
 use std::fmt;
-use std::io::Read;
 
 use super::inventory::{Listing, is_too_short};
 use super::origin::{Origin, Title, Voucher};
 use super::writer::WriterId;
 use crate::database::{Mark, PageSet};
-use crate::ltx::{Header, PageIndex, Tail, WalSource};
-use crate::storage::{ByteRange, FileInfo, FileName, Rival, Storage, StorageError};
+use crate::ltx::{Header, PageIndex, WalSource};
+use crate::storage::{
+    FileInfo, FileName, PieceError, Rival, Storage, StorageError, fetch_header, fetch_page_index,
+};
 use crate::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
-
-/// The first read of a page index: covers that of some 4,000 pages.
-const INDEX_BYTES_ESTIMATE: u64 = 32 << 10;
 
 /// The most files whose indexes are read to learn what a lost tail of the WAL had changed. Beyond that a
 /// full copy is the smaller work.
@@ -335,26 +333,8 @@ pub(super) fn read_index(
     let Some(header) = read_header(storage, file)? else {
         return Ok(None);
     };
-    let index = read_page_index(storage, file, u64::MAX)?;
+    let index = sound(fetch_page_index(storage, file, u64::MAX))?.flatten();
     Ok(index.map(|index| (header, index)))
-}
-
-/// The page index of a file; none if it is not a whole LTX file, or the index takes more than `most` bytes.
-pub(super) fn read_page_index(
-    storage: &dyn Storage,
-    file: &FileInfo,
-    most: u64,
-) -> Result<Option<PageIndex>, SettleError> {
-    let mut wanted = INDEX_BYTES_ESTIMATE.min(file.size);
-    loop {
-        let mut tail = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
-        read_whole(storage, file.name, ByteRange::Last(wanted), &mut tail)?;
-        match PageIndex::parse_tail(&tail, file.size) {
-            Ok(Tail::Index(index)) => return Ok(Some(index)),
-            Ok(Tail::Short { bytes }) if bytes > wanted && bytes <= most => wanted = bytes,
-            Ok(Tail::Short { .. }) | Err(_) => return Ok(None),
-        }
-    }
 }
 
 /// The header of a file; none if it is not one of an LTX file.
@@ -362,32 +342,16 @@ pub(super) fn read_header(
     storage: &dyn Storage,
     file: &FileInfo,
 ) -> Result<Option<Header>, SettleError> {
-    if file.size < Header::BYTES as u64 {
-        return Ok(None);
-    }
-    let mut header = [0; Header::BYTES];
-    let range = ByteRange::Exact {
-        offset: 0,
-        length: Header::BYTES as u64,
-    };
-    read_whole(storage, file.name, range, &mut header)?;
-    Ok(Header::parse(&header).ok())
+    sound(fetch_header(storage, file))
 }
 
-pub(super) fn read_whole(
-    storage: &dyn Storage,
-    name: FileName,
-    range: ByteRange,
-    bytes: &mut [u8],
-) -> Result<(), SettleError> {
-    let mut reader = storage.read(name, range)?;
-    reader.read_exact(bytes).map_err(|source| {
-        SettleError::Storage(StorageError::Io {
-            operation: "read",
-            location: format!("{name} of {}", storage.location()),
-            source,
-        })
-    })
+/// None where the file is not what it should be.
+pub(super) fn sound<T>(piece: Result<T, PieceError>) -> Result<Option<T>, SettleError> {
+    match piece {
+        Ok(piece) => Ok(Some(piece)),
+        Err(PieceError::Damaged { .. }) => Ok(None),
+        Err(PieceError::Storage(error)) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -104,8 +104,8 @@ pub(super) fn check_file(
     let damaged = |error| unreadable(file, error);
     let mut ignored = |_| ();
     let input = Fetch::new(storage, file, pauses, &mut ignored);
-    let mut decoder = Decoder::open(input).map_err(damaged)?;
-    while decoder.next_page().map_err(damaged)?.is_some() {}
+    let decoder = Decoder::open(input).map_err(damaged)?;
+    check_header(file, decoder.header(), None)?;
     decoder.finish().map_err(damaged)?;
     Ok(())
 }

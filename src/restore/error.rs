@@ -8,7 +8,7 @@ use super::output::OutputProblem;
 use super::plan::PlanError;
 use crate::ltx::Fault;
 use crate::storage::{FileName, StorageError};
-use crate::units::{PageNumber, PageSize, Txid, TxidRange};
+use crate::units::{PageCount, PageNumber, PageSize, Txid, TxidRange};
 
 /// A restore failed. The output, and a database that was there, are untouched, unless it was
 /// [`RestoreError::Io`] with the operation "replace".
@@ -88,6 +88,15 @@ pub enum RestoreError {
     MissingPage {
         /// The first such page.
         page: PageNumber,
+    },
+    /// The database is too small to have a page.
+    BeyondEnd {
+        /// The page.
+        page: PageNumber,
+        /// How many the database has.
+        pages: PageCount,
+        /// In this state.
+        txid: Txid,
     },
     /// What the files give is not the database that the newest of them was written from.
     OtherDatabase {
@@ -238,6 +247,11 @@ impl fmt::Display for RestoreError {
                     "no file holds page {page} of the database; nothing was restored"
                 )
             }
+            RestoreError::BeyondEnd { page, pages, txid } => write!(
+                f,
+                "there is no page {page}: at TXID {txid} the database has {} pages",
+                pages.0
+            ),
             RestoreError::OtherDatabase { file } => write!(
                 f,
                 "the database that the files up to {file} give is not the one that this file says it was written \

@@ -15,9 +15,12 @@ mod follow;
 mod image;
 mod integrity;
 mod note;
+mod nowhere;
 mod output;
+pub mod page;
 pub mod plan;
 mod points;
+mod prove;
 mod usable;
 
 use std::path::Path;
@@ -35,6 +38,7 @@ pub use note::noted;
 pub use output::{Existing, OutputProblem};
 pub use plan::{Plan, PlanError, Target, plan};
 pub use points::{History, Hole, Point, history};
+pub use prove::{Checked, Left, Part, check_part, left, prove};
 pub use usable::{Condition, examine};
 
 use self::output::{Published, Side};

@@ -10,12 +10,14 @@ pub mod file;
 pub mod http;
 mod memory;
 mod network;
+mod pieces;
 pub mod s3;
 
 use std::io::{self, Read, Write};
 
 pub use error::{Rival, StorageError};
 pub use network::{Bounds, Network};
+pub use pieces::{PieceError, fetch_header, fetch_page, fetch_page_index};
 
 use crate::sys::random;
 use crate::units::{Level, Timestamp, Txid, TxidRange};

@@ -1,8 +1,11 @@
 //! What a replica is good for, seen without restoring it: which states it has, whether they are whole, single pages.
 //! Of replicas that Litestream wrote and that we wrote, in directories and on S3, whole and damaged.
 
+mod damage;
 mod history;
+mod page;
 mod times;
+mod verify;
 
 use std::ffi::OsStr;
 use std::process::Command;

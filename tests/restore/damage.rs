@@ -13,7 +13,7 @@ use walbrook::restore::{Existing, Options, RestoreError, Target, plan, restore};
 use walbrook::storage::{FileInfo, FileName, Storage};
 
 const OUTPUT: &str = "/data/app.db";
-const REPLICAS: [&str; 5] = [
+pub(crate) const REPLICAS: [&str; 5] = [
     "ps512-notes",
     "ps1024-levels",
     "snap-retention",
@@ -93,7 +93,7 @@ fn offers_what_is_good(storage: &Memory, error: &RestoreError, states: &[(Target
 }
 
 /// Restores over an existing database; the new one's SHA-256.
-fn attempt(storage: &Memory, target: Target) -> Result<String, RestoreError> {
+pub(crate) fn attempt(storage: &Memory, target: Target) -> Result<String, RestoreError> {
     let files = CrashFiles::holding([(OUTPUT, b"the old database".to_vec())]);
     let options = Options {
         existing: Existing::Replace,
@@ -113,7 +113,7 @@ fn attempt(storage: &Memory, target: Target) -> Result<String, RestoreError> {
 }
 
 /// Damaged copies of a file; none for one that is gone.
-fn damages(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
+pub(crate) fn damages(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
     let mut damages = vec![None, Some(Vec::new())];
     let end = bytes.len();
     for cut in [1, 99, 100, 131, end / 2, end - 16, end - 1] {

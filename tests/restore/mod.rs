@@ -3,7 +3,7 @@
 
 mod boot;
 mod crash;
-mod damage;
+pub(crate) mod damage;
 mod motion;
 mod proof;
 mod rules;

@@ -108,7 +108,7 @@ pub(super) fn until_reachable<T>(
     }
 }
 
-pub(super) fn told(error: &RestoreError) -> CommandError {
+pub(in crate::commands) fn told(error: &RestoreError) -> CommandError {
     CommandError::new(error.to_string()).of(reason(error.class()))
 }
 

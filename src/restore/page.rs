@@ -1,0 +1,88 @@
+//! One page of a database as a restore would have it, without the rest: of the planned files the newest that has it
+//! gives it. Read are the header of the newest file, page indexes, and the page itself.
+
+use super::error::RestoreError;
+use super::plan::Target;
+use super::{REPLANS_MAX, plan_from};
+use crate::storage::{
+    FileInfo, FileName, PieceError, Storage, fetch_header, fetch_page, fetch_page_index,
+};
+use crate::units::{PageNumber, Txid};
+
+/// A page.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// Its bytes, as many as the database's pages have.
+    pub content: Box<[u8]>,
+    /// The state it is of.
+    pub txid: Txid,
+    /// The file it was read from; none for the lock page, which is all zeros and in no file.
+    pub file: Option<FileName>,
+}
+
+/// Reads `page` as it is in the state `target`.
+///
+/// # Errors
+/// When the state cannot be reached, does not have the page, or what is read of it is damaged. The files are not read
+/// whole, so damage elsewhere in them is not found.
+pub fn fetch(
+    storage: &dyn Storage,
+    target: Target,
+    page: PageNumber,
+) -> Result<Page, RestoreError> {
+    let mut plan = plan_from(storage, target)?;
+    for _ in 0..REPLANS_MAX {
+        let gone = match find(storage, &plan.files, page) {
+            Err(error) if error.is_gone() => error,
+            found => return found,
+        };
+        log::info!("{gone}: retention removed it? planning anew");
+        let anew = plan_from(storage, target)?;
+        if anew.files == plan.files {
+            return Err(gone);
+        }
+        plan = anew;
+    }
+    find(storage, &plan.files, page)
+}
+
+/// Reads `page` from the newest of `files` that has it.
+fn find(storage: &dyn Storage, files: &[FileInfo], page: PageNumber) -> Result<Page, RestoreError> {
+    let newest = files.last().ok_or(RestoreError::NothingPlanned)?;
+    let header = fetch_header(storage, newest).map_err(unreadable)?;
+    let txid = newest.name.txids.max();
+    if !header.commit.holds(page) {
+        return Err(RestoreError::BeyondEnd {
+            page,
+            pages: header.commit,
+            txid,
+        });
+    }
+    if page == header.page_size.lock_page() {
+        return Ok(Page {
+            content: vec![0; header.page_size.bytes() as usize].into(),
+            txid,
+            file: None,
+        });
+    }
+    for file in files.iter().rev() {
+        let index = fetch_page_index(storage, file, u64::MAX).map_err(unreadable)?;
+        let entry = index.and_then(|index| index.find(page));
+        if let Some(entry) = entry {
+            let content = fetch_page(storage, file.name, entry, header.page_size);
+            return Ok(Page {
+                content: content.map_err(unreadable)?,
+                txid,
+                file: Some(file.name),
+            });
+        }
+    }
+    Err(RestoreError::MissingPage { page })
+}
+
+fn unreadable(error: PieceError) -> RestoreError {
+    match error {
+        PieceError::Storage(error) => error.into(),
+        PieceError::Damaged { file, fault } => RestoreError::Damaged { file, fault },
+    }
+}
