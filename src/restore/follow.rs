@@ -29,6 +29,8 @@ use crate::units::{Level, PageCount, PageNumber, PageSize, Txid};
 
 /// Larger files are kept on the disk between fetching and applying.
 const MEMORY_BYTES: u64 = 2 << 20;
+/// So many files of level 0 are worth a look at the levels, which have their pages only once.
+const MANY_FILES: usize = 32;
 /// How often a lock is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// How long no reader may begin while older ones are waited for, and how long they may after that.
@@ -174,7 +176,7 @@ impl Follower {
         // With the file that the copy is at, so that a replica that was set back is noticed.
         let newest = self.storage.list_from(Level::SYNC, self.at)?;
         let chain = self.chain(&newest);
-        if !chain.is_empty() {
+        if (1..MANY_FILES).contains(&chain.len()) {
             return self.apply_all(&chain);
         }
         if newest.iter().any(|file| file.name.txids.max() == self.at) && newest.len() == 1 {

@@ -125,6 +125,13 @@ fn listings_are_ordered_and_by_level(storage: &dyn Storage) {
     assert_eq!(names(storage, 0), expected);
     assert_eq!(names(storage, 9), [name(9, 1, 7)]);
     assert_eq!(names(storage, 5), []);
+    for txid in [1, 2, 3, 4, many, u64::MAX] {
+        let from = storage.list_from(Level::SYNC, Txid::new(txid).unwrap());
+        let from: Vec<_> = from.unwrap().iter().map(|file| file.name).collect();
+        let mut wanted = expected.clone();
+        wanted.retain(|name| name.txids.min().value() >= txid);
+        assert_eq!(from, wanted, "{txid}");
+    }
     assert_eq!(list(storage, 0)[0].size, 12);
     assert_eq!(list(storage, 9)[0].size, 10);
 }

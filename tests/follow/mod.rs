@@ -12,6 +12,7 @@ mod edges;
 mod journal;
 mod kills;
 mod live;
+mod power;
 
 /// The copy.
 fn copy(rig: &Rig) -> PathBuf {

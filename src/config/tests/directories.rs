@@ -157,3 +157,17 @@ fn claims_are_held_against_each_other_until_given_up() {
     claims.claim(&bucket("p/0003/x", "/4")).unwrap();
     claims.claim(&bucket("p", "/1")).unwrap_err();
 }
+
+#[test]
+fn which_of_its_databases_are_missing_is_not_known() {
+    let entry = "{dir: data, pattern: '*.db', restore-if-db-not-exists: true, replica: {path: /r}}";
+    let (config, warnings) = read_all(&format!("dbs: [{entry}]")).unwrap();
+    assert!(!config.directories[0].settings.restore_if_missing);
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        warning.contains("restore-if-db-not-exists` has no effect with `dir`"),
+        "{warning}"
+    );
+}
