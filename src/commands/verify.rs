@@ -220,8 +220,15 @@ fn of_all(file: &ConfigFile, goal: Goal) -> Result<Vec<Verdict>, CommandError> {
     let (config, warnings) = file.load()?;
     super::print_warnings(&warnings);
     let network = network(&config);
+    let databases = discovery::start(&config)?.databases;
+    if databases.is_empty() {
+        // Nobody should take that for a proof.
+        return Err(CommandError::new(
+            "the configuration has no database now, so nothing was verified",
+        ));
+    }
     let mut verdicts = Vec::new();
-    for database in &discovery::start(&config)?.databases {
+    for database in &databases {
         match open_replicas(database, None, &network) {
             Ok(opened) => verdicts.extend(of_replicas(&opened, Some(database), goal)),
             Err(error) => verdicts.push(Verdict {

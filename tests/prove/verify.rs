@@ -2,14 +2,22 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Answer, answer, of_url, planted, replicated, walbrook};
+use super::{Answer, Stored, answer, of_url, planted, replicated, walbrook};
 use crate::ltx::vectors::{field, list, manifest, number, text};
 use crate::restore::vectors::targets;
+use crate::support::memory::{name, tagged_ltx};
 use crate::support::place::Place;
 use crate::support::rig::{Program, Rig, sqlite};
 use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::scratch::Scratch;
+use crate::support::states::checksum;
+use walbrook::ltx::Checksum;
+use walbrook::storage::file::FileStorage;
+use walbrook::storage::{FileName, Storage};
+use walbrook::sys::fs::SystemFiles;
+use walbrook::units::{PageSize, Timestamp};
 
 /// What damage is done to a file.
 const DAMAGES: [&str; 4] = ["cut", "emptied", "flipped", "deleted"];
@@ -132,26 +140,82 @@ fn a_live_replica_on_s3_whole_and_damaged() {
     whole_and_damaged(&on_s3());
 }
 
+/// A file, its pages, and the database that it says it leads to.
+type Made<'a> = (FileName, &'a [(u32, u8)], Option<Checksum>);
+
+/// A replica in a directory made of these files.
+fn made_of(scratch: &Scratch, files: &[Made<'_>]) -> FileStorage {
+    let root = scratch.path().join("replica");
+    let storage = FileStorage::new(root, Arc::new(SystemFiles));
+    for (name, pages, tag) in files {
+        let bytes = tagged_ltx(name.txids, 3, pages, *tag);
+        let time = Timestamp::from_millis(name.txids.max().value() as i64 * 1000);
+        storage.write(*name, time, &Stored(bytes)).unwrap();
+    }
+    storage
+}
+
 #[test]
 fn files_that_are_whole_but_not_of_this_database() {
-    let rig = Rig::new();
-    replicated(&rig, 3);
-    // One whose pages are others, with a file of the same name and everything in order.
-    let other = Rig::new();
-    replicated(&other, 3);
-    sqlite(&other.db(), "UPDATE t SET rowid = rowid + 1000");
-    other.once();
-    let name = rig.files(0)[1].clone();
-    let same = other.files(0).contains(&name);
-    assert!(same, "{name}");
-    let mut bytes = other.place().read(0, &name);
-    if bytes == rig.place().read(0, &name) {
-        bytes = other.place().read(0, &other.files(0)[2]);
-    }
-    rig.place().write(0, &name, &bytes);
-    let answer = of_url(&rig, &["verify"]);
+    let scratch = Scratch::new();
+    let image: Vec<u8> = [7, 2, 5].iter().flat_map(|byte| [*byte; 512]).collect();
+    let tag = Some(checksum(&image, PageSize::new(512).unwrap()));
+    let (base, middle, newest) = (name(9, 1, 1), name(0, 2, 2), name(0, 3, 3));
+    let files = [
+        (base, &[(1, 1), (2, 2), (3, 3)][..], None),
+        (middle, &[(3, 5)], None),
+        (newest, &[(1, 7)], tag),
+    ];
+    let storage = made_of(&scratch, &files);
+    let url = format!("file://{}", storage.location());
+    let whole = walbrook(&["verify", "-json", &url]).json();
+    assert_eq!(text(&whole[0]["database_checksum"]), "matches");
+
+    let time = Timestamp::from_millis(2000);
+    let other = tagged_ltx(middle.txids, 3, &[(3, 6)], None);
+    storage.write(middle, time, &Stored(other)).unwrap();
+    let answer = walbrook(&["verify", &url]);
     assert_eq!(answer.code, 65, "{answer:?}");
-    assert!(answer.out.contains("DAMAGED"), "{answer:?}");
+    let blamed = "DAMAGED: the database that the files up to level 0 0000000000000003";
+    assert!(answer.out.contains(blamed), "{answer:?}");
+    // Nothing says what the one before it was.
+    assert!(
+        answer.out.contains("-txid 0000000000000002\n"),
+        "{answer:?}"
+    );
+    // Each file by itself is whole.
+    assert_eq!(walbrook(&["verify", "-subset", "1/1", &url]).code, 0);
+}
+
+#[test]
+fn a_damaged_file_is_named_also_where_others_lead_to_the_same_state() {
+    let scratch = Scratch::new();
+    let merged = name(1, 2, 3);
+    let files = [
+        (name(9, 1, 1), &[(1, 1), (2, 2), (3, 3)][..], None),
+        (name(0, 2, 2), &[(3, 5)], None),
+        (name(0, 3, 3), &[(3, 7)], None),
+        (merged, &[(3, 7)], None),
+    ];
+    let storage = made_of(&scratch, &files);
+    let url = format!("file://{}", storage.location());
+    assert_eq!(walbrook(&["verify", &url]).code, 0);
+    let mut bytes = tagged_ltx(merged.txids, 3, &[(3, 7)], None);
+    bytes[30] ^= 1;
+    storage
+        .write(merged, Timestamp::from_millis(3000), &Stored(bytes))
+        .unwrap();
+    let answer = walbrook(&["verify", &url]);
+    assert_eq!(answer.code, 65, "{answer:?}");
+    let around = "a restore goes around that: other files lead to TXID 0000000000000003 of 1970-01-01T00:00:03Z";
+    assert!(
+        answer
+            .out
+            .contains("level 1 0000000000000002-0000000000000003"),
+        "{answer:?}"
+    );
+    assert!(answer.out.contains(around), "{answer:?}");
+    assert_eq!(walbrook(&["history", &url]).code, 0);
 }
 
 #[test]
@@ -297,6 +361,12 @@ fn what_makes_no_sense_together_is_refused() {
         &["verify", "-subset", "1/3", "-drill", "file:///r"],
         "-subset is of all files",
     );
+    let scratch = Scratch::new();
+    let config = scratch.path().join("c.yml");
+    let entry = "{dir: /nowhere, pattern: '*.db', watch: true, replica: {path: /nowhere/r}}";
+    fs::write(&config, format!("dbs: [{entry}]")).unwrap();
+    let none = ["verify", "-all", "-config", config.to_str().unwrap()];
+    refused(&none, "nothing was verified");
     let empty = walbrook(&["verify", "file:///nowhere/at/all"]);
     assert_eq!(empty.code, 66, "{empty:?}");
     assert!(
