@@ -8,8 +8,9 @@ use std::fmt;
 use std::fs::DirBuilder;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use argh::FromArgs;
 
@@ -24,6 +25,7 @@ use crate::discovery;
 use crate::restore::{self, Class, Integrity, Part, Progress, Report, RestoreError, Target};
 use crate::storage::{Network, Storage, fetch_header};
 use crate::sys::clock::SystemClock;
+use crate::sys::fs::{DirectoryLock, FileSystem, SystemFiles};
 use crate::sys::random;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -328,7 +330,7 @@ fn drill(
         integrity: Integrity::Full,
         ..restore::Options::default()
     };
-    let output = scratch.0.join("database");
+    let output = scratch.path.join("database");
     match restore::restore(storage, target, &output, &options, progress)? {
         restore::Outcome::Restored(report) => Ok(report),
         restore::Outcome::KeptExisting => Err(RestoreError::NothingPlanned),
@@ -336,22 +338,51 @@ fn drill(
 }
 
 /// A directory of our own in that for temporary files, removed with all in it when dropped.
-struct Scratch(PathBuf);
+struct Scratch {
+    path: PathBuf,
+    #[expect(dead_code, reason = "held for as long as the drill goes on")]
+    lock: Option<DirectoryLock>,
+}
+
+/// What its name begins with.
+const SCRATCH: &str = "walbrook-drill-";
+
+/// One that was left by a drill that was killed goes after so long; nobody holds it then.
+const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Scratch {
     fn new() -> Result<Scratch, String> {
-        let name = format!("walbrook-drill-{:016x}", random::unique());
-        let path = std::env::temp_dir().join(name);
+        let top = std::env::temp_dir();
+        sweep(&top);
+        let path = top.join(format!("{SCRATCH}{:016x}", random::unique()));
         let created = std::path::absolute(&path).and_then(|path| {
             DirBuilder::new().mode(0o700).create(&path)?;
-            Ok(Scratch(path))
+            let lock = SystemFiles.lock_directory(&path)?;
+            Ok(Scratch { path, lock })
         });
         created.map_err(|error| format!("cannot create {}: {error}", path.display()))
     }
 }
 
+/// Removes what drills left in `top` that were killed long ago.
+fn sweep(top: &Path) {
+    for entry in std::fs::read_dir(top).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|it| it.starts_with(SCRATCH));
+        // Of the name itself, not of what a link leads to.
+        let metadata = entry.metadata().ok().filter(|it| is_ours && it.is_dir());
+        let age = metadata.and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let path = entry.path();
+        if age.is_some_and(|age| age > STALE_AFTER)
+            && let Ok(Some(_free)) = SystemFiles.lock_directory(&path)
+        {
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

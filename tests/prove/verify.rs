@@ -232,12 +232,27 @@ fn a_drill_finds_what_only_sqlite_can_see_and_leaves_nothing() {
     assert_eq!(of_url(&rig, &["verify"]).code, 0);
     let temporary = rig.path("tmp");
     fs::create_dir(&temporary).unwrap();
+    // One left behind by a drill that was killed the day before yesterday, and one that may be under way.
+    let [old, new] = ["old", "new"].map(|name| temporary.join(format!("walbrook-drill-{name}")));
+    for left in [&old, &new] {
+        fs::create_dir(left).unwrap();
+        fs::write(left.join("database"), "x").unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
+    fs::File::open(&old)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
     let mut command = Program::Walbrook.command();
     command.args(["verify", "-drill"]).arg(rig.url());
     let drill = answer(command.env("TMPDIR", &temporary));
     assert_eq!(drill.code, 65, "{drill:?}");
     assert!(drill.out.contains("integrity check"), "{drill:?}");
-    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    let left: Vec<_> = fs::read_dir(&temporary)
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .collect();
+    assert_eq!(left, [new]);
     // Where it cannot be tried, nothing is proven, and nothing damaged.
     let nowhere = answer(command.env("TMPDIR", rig.path("none")));
     assert_eq!(nowhere.code, 1, "{nowhere:?}");
