@@ -8,88 +8,151 @@
 //! database is after it (see `ltx::header`), the database that comes out is compared with that, page by page as they
 //! pass.
 
+use std::path::Path;
 use std::time::Duration;
 
+use super::build::Build;
 use super::error::RestoreError;
 use super::fetch::{Fetch, storage_error};
-use super::image::Image;
 use super::output::Side;
 use super::plan::Plan;
-use crate::ltx::{self, Checksum, Decoder, Header};
+use crate::ltx::{self, Bookmark, Decoder, Header};
 use crate::storage::{FileInfo, Storage};
+use crate::sys::fs::FileSystem;
 
 /// How far a restore has come, in bytes of LTX files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Progress {
-    /// Read so far.
+    /// Read so far, by this restore or by one that it goes on with.
     pub done: u64,
     /// To read in all.
     pub total: u64,
 }
 
-/// Rebuilds the database of `plan` in the file that `begin` makes for a database of so many bytes. That file is
-/// complete and verified then, but not synced.
+/// What is to be done.
+pub(super) struct Job<'a, 'fs> {
+    pub(super) plan: &'a Plan,
+    pub(super) storage: &'a dyn Storage,
+    pub(super) fs: &'fs dyn FileSystem,
+    pub(super) output: &'a Path,
+    /// How long to wait before each new attempt to go on with a file.
+    pub(super) pauses: &'a [Duration],
+    /// After how many bytes it is noted how far it has come.
+    pub(super) note_every: u64,
+}
+
+/// Rebuilds the database of the plan in a file beside the output. That file is complete and verified then, but not
+/// synced.
 ///
 /// # Errors
 /// When a file cannot be read, is damaged, does not join its neighbour, or a page is in none of them; or when the
-/// database is not what the newest file says it is.
+/// database is not what the newest file says it is. Where the storage could not be reached, what there is may be kept.
 pub(super) fn apply<'fs>(
-    plan: &Plan,
-    storage: &dyn Storage,
-    begin: impl FnOnce(u64) -> Result<Side<'fs>, RestoreError>,
-    pauses: &[Duration],
+    job: &Job<'_, 'fs>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Side<'fs>, RestoreError> {
-    let mut done = 0;
+    let mut build = Build::left_by_another(job);
+    let result = fill(job, &mut build, progress);
+    match (result, build) {
+        (Ok(()), Some(build)) => build.finish(job.plan),
+        (Ok(()), None) => Err(RestoreError::NothingPlanned),
+        (Err(error), build) => {
+            if let Some(build) = build.filter(|_| error.class() == super::Class::Unreachable) {
+                build.leave();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn fill<'fs>(
+    job: &Job<'_, 'fs>,
+    build: &mut Option<Build<'fs>>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), RestoreError> {
+    let total = job.plan.bytes;
+    let mut done = build.as_ref().map_or(0, |build| build.spared(job.plan));
     let mut count = |bytes| {
         done += bytes;
-        progress(Progress {
-            done,
-            total: plan.bytes,
-        });
+        progress(Progress { done, total });
     };
-    let mut begin = Some(begin);
-    let mut rebuilt: Option<(Side<'fs>, Image)> = None;
-    let mut noted: Option<Checksum> = None;
+    if let Some(build) = build {
+        put_over(job, build, &mut count)?;
+    }
     let mut newer: Option<Header> = None;
-    for &file in plan.files.iter().rev() {
-        let damaged = |error| unreadable(file, error);
-        let input = Fetch::new(storage, file, pauses, &mut count);
-        let mut decoder = Decoder::open(input).map_err(damaged)?;
+    for &file in job.plan.files.iter().rev() {
+        if build.as_ref().is_some_and(|build| build.holds(file)) {
+            continue;
+        }
+        let bookmark = build.as_mut().and_then(Build::take_bookmark);
+        let mut decoder = open(job, file, bookmark.as_ref(), &mut count)?;
         let header = *decoder.header();
         check_header(file, &header, newer.as_ref())?;
-        if let Some(begin) = begin.take() {
-            let side = begin(header.commit.bytes(header.page_size))?;
-            noted = header.database();
-            let image = Image::new(header.page_size, header.commit, noted.is_some());
-            rebuilt = Some((side, image));
-        }
-        if let Some((side, image)) = &mut rebuilt {
-            while let Some(page) = decoder.next_page().map_err(damaged)? {
-                side.write(|out| image.put(out, page.number(), page.data()))?;
+        let build = match build {
+            Some(build) => build,
+            None => build.insert(Build::begin(job, &header)?),
+        };
+        build.check_page_size(file, &header)?;
+        let damaged = |error| unreadable(file, error);
+        let mut at = decoder.position();
+        while let Some(page) = decoder.next_page().map_err(damaged)? {
+            build.put(page.number(), page.data())?;
+            if build.is_note_due(decoder.position() - at, job.note_every) {
+                build.note((file, decoder.bookmark()))?;
             }
-            side.write(|out| image.flush(out))?;
+            at = decoder.position();
         }
+        build.flush()?;
+        decoder.finish().map_err(damaged)?;
+        build.has_read(file);
+        newer = Some(header);
+    }
+    Ok(())
+}
+
+/// Puts the files that are newer than what is there over it.
+fn put_over(
+    job: &Job<'_, '_>,
+    build: &mut Build<'_>,
+    count: &mut dyn FnMut(u64),
+) -> Result<(), RestoreError> {
+    let top = build.top();
+    let beyond = |file: &&FileInfo| file.name.txids.max() > top;
+    let mut newer: Option<Header> = None;
+    for &file in job.plan.files.iter().filter(beyond).rev() {
+        let mut decoder = open(job, file, None, count)?;
+        let header = *decoder.header();
+        check_header(file, &header, newer.as_ref())?;
+        build.check_page_size(file, &header)?;
+        if newer.is_none() {
+            build.begin_over(&header)?;
+        }
+        let damaged = |error| unreadable(file, error);
+        while let Some(page) = decoder.next_page().map_err(damaged)? {
+            build.put(page.number(), page.data())?;
+        }
+        build.flush()?;
         decoder.finish().map_err(damaged)?;
         newer = Some(header);
     }
-    let (Some((side, image)), Some(oldest)) = (rebuilt, newer) else {
-        return Err(RestoreError::NothingPlanned);
-    };
-    if !oldest.txids.is_snapshot() {
-        return Err(RestoreError::NoSnapshot {
-            oldest: oldest.txids,
-        });
+    match newer {
+        Some(_) => build.end_over(),
+        None => Ok(()),
     }
-    if let Some(page) = image.missing() {
-        return Err(RestoreError::MissingPage { page });
+}
+
+fn open<'a>(
+    job: &Job<'a, '_>,
+    file: FileInfo,
+    bookmark: Option<&Bookmark>,
+    count: &'a mut dyn FnMut(u64),
+) -> Result<Decoder<Fetch<'a>>, RestoreError> {
+    let from = bookmark.map_or(0, Bookmark::offset);
+    let input = Fetch::new(job.storage, file, job.pauses, count).from(from);
+    match bookmark {
+        Some(bookmark) => Ok(Decoder::resume(bookmark, input)),
+        None => Decoder::open(input).map_err(|error| unreadable(file, error)),
     }
-    if image.checksum() != noted {
-        return Err(RestoreError::OtherDatabase {
-            file: plan.files.last().expect("read just now").name,
-        });
-    }
-    Ok(side)
 }
 
 /// Reads a file whole, for its faults only.

@@ -42,6 +42,11 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    /// Begins at this byte.
+    pub(super) fn from(self, position: u64) -> Fetch<'a> {
+        Fetch { position, ..self }
+    }
+
     fn attempt(&mut self, bytes: &mut [u8]) -> Result<usize, StorageError> {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,

@@ -20,6 +20,8 @@ pub(super) struct Image {
     run_start: u64,
     /// That of the pages there are, if it is wanted.
     checksum: Option<Checksum>,
+    /// The file may hold other content than zeros where pages are put.
+    over_content: bool,
 }
 
 impl Image {
@@ -32,12 +34,39 @@ impl Image {
             run: Vec::new(),
             run_start: 0,
             checksum: is_checked.then_some(Checksum::EMPTY_DATABASE),
+            over_content: false,
         };
         // The lock page has no content but zeros, which is what the file has there.
         if commit.holds(page_size.lock_page()) {
             image.take(page_size.lock_page());
         }
         image
+    }
+
+    /// A database of `commit` pages that is put over an older one: no page counts as there at first.
+    pub(super) fn over_another(page_size: PageSize, commit: PageCount) -> Image {
+        Image {
+            over_content: true,
+            ..Image::new(page_size, commit, false)
+        }
+    }
+
+    /// A database of which the pages in `have` are there, as [`Image::have`] has told.
+    pub(super) fn with(page_size: PageSize, commit: PageCount, have: &[u64]) -> Image {
+        let mut image = Image::new(page_size, commit, false);
+        for (word, more) in image.have.iter_mut().zip(have) {
+            *word |= more;
+        }
+        // Pages that the database does not have any more are not there, should it grow again.
+        if let (Some(last), used @ 1..) = (image.have.last_mut(), commit.0 % 64) {
+            *last &= (1 << used) - 1;
+        }
+        image
+    }
+
+    /// One bit a page: which are there.
+    pub(super) fn have(&self) -> &[u64] {
+        &self.have
     }
 
     /// Puts a page into `file`, unless a newer file gave it already or the database has shrunk below it since.
@@ -55,7 +84,7 @@ impl Image {
             *checksum = checksum.toggle(Checksum::of_page(page, data));
         }
         // A page of zeros is there already, as a hole: no space, no wear.
-        if data.iter().all(|&byte| byte == 0) {
+        if !self.over_content && data.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
         let offset = page.offset(self.page_size);

@@ -7,6 +7,7 @@
 mod apply;
 mod around;
 mod aside;
+mod build;
 mod candidate;
 mod class;
 mod error;
@@ -14,6 +15,7 @@ mod fetch;
 mod follow;
 mod image;
 mod integrity;
+mod journal;
 mod note;
 mod nowhere;
 mod output;
@@ -41,6 +43,7 @@ pub use points::{History, Hole, Point, history};
 pub use prove::{Checked, Left, Part, check_part, left, prove};
 pub use usable::{Condition, examine};
 
+use self::apply::Job;
 use self::output::{Published, Side};
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
@@ -54,6 +57,9 @@ const REPLANS_MAX: usize = 100;
 /// may have come and gone between two of its parts.
 const RELISTS_MAX: usize = 3;
 
+/// Less than this is fetched anew rather than noted.
+const NOTE_EVERY: u64 = 8 << 20;
+
 /// How to restore.
 #[derive(Clone)]
 pub struct Options {
@@ -65,6 +71,9 @@ pub struct Options {
     pub is_followed: bool,
     /// How long to wait before each new attempt to go on with a file.
     pub pauses: Vec<Duration>,
+    /// After how many bytes, at least, it is put on disk how far a restore has come, for one that goes on after it was
+    /// interrupted. In large restores it is a sixteenth of all.
+    pub note_every: u64,
     /// Where the output is.
     pub files: Arc<dyn FileSystem>,
 }
@@ -76,6 +85,7 @@ impl Default for Options {
             integrity: Integrity::default(),
             is_followed: false,
             pauses: PAUSES.to_vec(),
+            note_every: NOTE_EVERY,
             files: Arc::new(SystemFiles),
         }
     }
@@ -212,8 +222,15 @@ fn build<'a>(
     options: &'a Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Side<'a>, RestoreError> {
-    let begin = |size| Side::create(&*options.files, output, size);
-    apply::apply(plan, storage, begin, &options.pauses, progress)
+    let job = Job {
+        plan,
+        storage,
+        fs: &*options.files,
+        output,
+        pauses: &options.pauses,
+        note_every: options.note_every.max(plan.bytes / 16),
+    };
+    apply::apply(&job, progress)
 }
 
 fn finish(

@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 
 use super::aside;
 use super::error::RestoreError;
-use crate::sys::fs::{FileSystem, OpenFile, Status, parent, publish, with_suffix};
+use super::journal::Journal;
+use crate::ltx::Checksum;
+use crate::sys::fs::{DirectoryLock, FileSystem, OpenFile, Status, parent, publish, with_suffix};
 use crate::sys::temporary;
+use crate::units::{PageCount, PageNumber, PageSize};
 
 /// What SQLite keeps beside a database.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -79,12 +82,17 @@ pub enum OutputProblem {
     Sidecar,
 }
 
-/// The new database, being built beside the output under a name of its own. Removed when dropped unpublished.
+/// The new database, being built beside the output under a name of its own. Removed when dropped unpublished, with
+/// what its journal says of it, unless it is to be [kept](Side::keep).
 pub(super) struct Side<'a> {
     fs: &'a dyn FileSystem,
     output: PathBuf,
     path: PathBuf,
     file: Option<Box<dyn OpenFile>>,
+    /// As long as it is held, no other restore takes the file for one that was left.
+    _lock: Option<DirectoryLock>,
+    has_journal: bool,
+    is_kept: bool,
 }
 
 impl<'a> Side<'a> {
@@ -112,11 +120,15 @@ impl<'a> Side<'a> {
         let path = temporary::beside(output);
         let failed = |error| RestoreError::io("create", &path, error);
         let file = fs.create_with_mode(&path, NEW_MODE).map_err(failed)?;
+        let lock = fs.lock_directory(&path).ok().flatten();
         let mut side = Side {
             fs,
             output: output.to_path_buf(),
             path,
             file: Some(file),
+            _lock: lock,
+            has_journal: false,
+            is_kept: false,
         };
         side.sweep();
         side.write(|file| file.set_len(size))?;
@@ -126,6 +138,65 @@ impl<'a> Side<'a> {
     /// What it will be called.
     pub(super) fn output(&self) -> &Path {
         &self.output
+    }
+
+    /// Takes over what an earlier restore to `output` has left as `name`, with its journal; none while that one is
+    /// still at work, or when there is no such file.
+    pub(super) fn take_over(fs: &'a dyn FileSystem, output: &Path, name: &str) -> Option<Side<'a>> {
+        let is_for = |(name, _): (&str, bool)| parent(output).join(name) == output;
+        if !temporary::parse(name).is_some_and(is_for) {
+            return None;
+        }
+        let path = parent(output).join(name);
+        let lock = fs.lock_directory(&path).ok()??;
+        Some(Side {
+            fs,
+            output: output.to_path_buf(),
+            file: Some(fs.open_existing(&path).ok()?),
+            path,
+            _lock: Some(lock),
+            has_journal: true,
+            is_kept: false,
+        })
+    }
+
+    /// Puts `journal` on disk, after what it speaks of.
+    pub(super) fn note(&mut self, journal: &Journal) -> Result<(), RestoreError> {
+        self.write(|file| file.sync())?;
+        journal.save(self.fs, &self.output)?;
+        self.has_journal = true;
+        Ok(())
+    }
+
+    /// Leaves it to the next restore, if there is a journal for it. Gives whether there is.
+    pub(super) fn keep(&mut self) -> bool {
+        self.is_kept = self.has_journal;
+        self.is_kept
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// LTX's checksum of the database of `commit` pages in it.
+    pub(super) fn checksum(
+        &self,
+        page_size: PageSize,
+        commit: PageCount,
+    ) -> Result<Checksum, RestoreError> {
+        let file = self.file.as_deref().expect("open until published");
+        let mut content = vec![0; page_size.bytes() as usize];
+        let mut checksum = Checksum::EMPTY_DATABASE;
+        for page in (1..=commit.0).map_while(PageNumber::new) {
+            if page != page_size.lock_page() {
+                file.read_exact_at(&mut content, page.offset(page_size))
+                    .map_err(|error| RestoreError::io("read", &self.path, error))?;
+                checksum = checksum.toggle(Checksum::of_page(page, &content));
+            }
+        }
+        Ok(checksum)
     }
 
     /// Where it is until it is published.
@@ -213,8 +284,14 @@ impl<'a> Side<'a> {
 
 impl Drop for Side<'_> {
     fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
         // Published, it has another name and this finds nothing.
         let _ = self.fs.remove(&self.path);
+        if self.has_journal {
+            Journal::remove(self.fs, &self.output);
+        }
     }
 }
 

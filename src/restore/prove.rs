@@ -100,6 +100,7 @@ const PLACE: &str = "/nowhere";
 
 fn options() -> Options {
     Options {
+        note_every: u64::MAX,
         files: Arc::new(Nowhere),
         ..Options::default()
     }

@@ -6,5 +6,6 @@ mod crash;
 pub(crate) mod damage;
 mod motion;
 mod proof;
+mod resumed;
 mod rules;
 pub(crate) mod vectors;
