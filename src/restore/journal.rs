@@ -3,8 +3,8 @@
 //!
 //! Files are read newest first. So at any time the half-built database has everything of the TXIDs from
 //! [`Journal::floor`] to [`Journal::top`], and of the file below them what came before the bookmark. A later restore
-//! may aim at a newer state: then the files above `top` are put over it first ([`Journal::high`] says how new a page may
-//! be meanwhile), and what is below goes on as it was. Nothing of this is trusted beyond what its checksum says:
+//! may aim at a newer state: then the files above `top` are put over it first ([`Journal::high`] says how new a page
+//! may be meanwhile), and what is below goes on as it was. Nothing of this is trusted beyond what its checksum says:
 //! anything that does not fit costs a restore from the beginning, and nothing else.
 //!
 //! Written after the pages that it speaks of are on disk, so that a power cut cannot make it a liar.
