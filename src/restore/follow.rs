@@ -6,6 +6,9 @@
 //! (`note`). Killed between the two, the file is applied once more, which gives the same state: a file holds the pages
 //! that have changed as they are after it, so what is written is what is there.
 //!
+//! A file that does not continue this very state is refused before that, where it says what the database is after it
+//! (`proof`).
+//!
 //! Two things in page 1 are not the source's: the copy is in rollback mode (bytes 18 and 19 are 1), since in WAL mode
 //! readers would not heed those locks; and every file counts up the change counter (bytes 24 and 92), by which readers
 //! know that what they remember of the copy is stale. A source in WAL mode leaves it as it is.
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::error::RestoreError;
 use super::fetch::{Fetch, storage_error};
+use super::proof::{Pages, Proof};
 use super::{PAUSES, note, plan};
 use crate::ltx::{self, Decoder, Header};
 use crate::sqlite::{Change, InPlace};
@@ -70,6 +74,7 @@ pub struct Follower {
     at: Txid,
     /// The change counter that was written last; another one is somebody else's.
     counter: Option<u32>,
+    proof: Proof,
     /// Files that turned out to be damaged. What they hold may come in another one.
     damaged: Vec<FileInfo>,
     gate: Arc<Gate>,
@@ -155,6 +160,7 @@ impl Follower {
             copy,
             at,
             counter: None,
+            proof: Proof::default(),
             damaged: Vec::new(),
             gate,
         })
@@ -231,16 +237,23 @@ impl Follower {
         let Some(_inside) = gate.pass() else {
             return Ok(false);
         };
+        let first = self.first()?;
+        let unchanged = check_copy(&first, self.counter, header.page_size);
+        unchanged.map_err(|error| RestoreError::io("apply changes to", &self.output, error))?;
+        let proof = self.proof.after(&header, &pages, &self.copy);
+        let proof = proof.map_err(|error| RestoreError::io("read", &self.output, error))?;
+        let proof = proof.ok_or(RestoreError::OtherDatabase { file: file.name })?;
         let edit = Edit {
             page_size: header.page_size,
             commit: Some(header.commit),
-            pages: &pages,
+            pages: &pages.numbers,
         };
         if !self.edit(&edit, &mut |change, first, output| {
             write_pages(change, &mut spool, file, first, output)
         })? {
             return Ok(false);
         }
+        self.proof = proof;
         self.at = file.name.txids.max();
         note::note(&SystemFiles, &self.output, self.at)?;
         Ok(true)
@@ -249,8 +262,7 @@ impl Follower {
     /// Puts a copy into rollback mode that Litestream has restored, and has not written to yet. False where the
     /// gate is shut.
     fn leave_wal_mode(&mut self) -> Result<bool, RestoreError> {
-        let first = self.copy.header();
-        let first = first.map_err(|error| RestoreError::io("read", &self.output, error))?;
+        let first = self.first()?;
         let Some(page_size) = page_size(&first).filter(|_| first[MODE..MODE + 2] != ROLLBACK_MODE)
         else {
             return Ok(true);
@@ -265,6 +277,14 @@ impl Follower {
             pages: &[],
         };
         self.edit(&edit, &mut |_, _, _| Ok(()))
+    }
+
+    /// The beginning of page 1.
+    fn first(&self) -> Result<[u8; 100], RestoreError> {
+        let mut first = [0; 100];
+        let read = self.copy.read(&mut first, 0);
+        read.map_err(|error| RestoreError::io("read", &self.output, error))?;
+        Ok(first)
     }
 
     /// Makes a change to the copy as a whole, page 1 always being a part of it; `write` writes the pages. False
@@ -381,8 +401,8 @@ fn remove_empty_wal(output: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a file to its end and verifies it. Gives its header and the numbers of its pages, ascending.
-fn verified(spool: &mut Spool, file: FileInfo) -> Result<(Header, Vec<PageNumber>), RestoreError> {
+/// Reads a file to its end and verifies it. Gives its header and what its pages are.
+fn verified(spool: &mut Spool, file: FileInfo) -> Result<(Header, Pages), RestoreError> {
     let mut decoder = open(spool, file)?;
     let header = *decoder.header();
     if header.txids != file.name.txids {
@@ -391,9 +411,9 @@ fn verified(spool: &mut Spool, file: FileInfo) -> Result<(Header, Vec<PageNumber
             header: header.txids,
         });
     }
-    let mut pages = Vec::new();
+    let mut pages = Pages::new();
     while let Some(page) = decoder.next_page().map_err(|error| damaged(error, file))? {
-        pages.push(page.number());
+        pages.add(page.number(), page.data(), header.commit);
     }
     decoder.finish().map_err(|error| damaged(error, file))?;
     Ok((header, pages))

@@ -22,6 +22,7 @@ mod output;
 pub mod page;
 pub mod plan;
 mod points;
+mod proof;
 mod prove;
 mod usable;
 

@@ -60,14 +60,20 @@ impl InPlace {
         })
     }
 
-    /// The first 100 bytes.
+    /// Reads from it, which is what it is between two changes only where nobody else writes.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn header(&self) -> io::Result<[u8; 100]> {
-        let mut bytes = [0; 100];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
+    /// When it cannot be read.
+    pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Begins a change: from now on nobody else writes, and no reader is held up yet. None while somebody does write.
@@ -177,7 +183,7 @@ impl Change<'_> {
     /// # Errors
     /// When the system does not say.
     pub fn size(&self) -> io::Result<u64> {
-        Ok(self.database.file.metadata()?.len())
+        self.database.size()
     }
 
     /// Reads from a page.
@@ -185,7 +191,7 @@ impl Change<'_> {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.database.file.read_exact_at(bytes, offset)
+        self.database.read(bytes, offset)
     }
 
     /// Writes to a page that was [kept](Change::keep), while nobody reads.

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{assert_same, content, copy, follow, follow_with, noted, wait_caught_up};
 use crate::support::process::wait_until;
-use crate::support::rig::{Program, Rig, Settings, sqlite};
+use crate::support::rig::{Program, Rig, sqlite};
 
 /// A replicated database with a table, and a copy of it that has been followed with once.
 fn followed() -> Rig {
@@ -27,20 +27,14 @@ fn write(rig: &Rig, row: u32) {
 fn higher_levels_and_snapshots_fill_what_level_0_lacks() {
     let rig = followed();
     let at = noted(&rig);
-    let levels = Settings::global("levels: [{interval: 1s}]");
-    let replicating = rig.start_with(Program::Walbrook, &levels);
     for row in 2..5 {
-        let newest = rig.newest();
-        sqlite(&rig.db(), &format!("INSERT INTO t VALUES ({row})"));
-        wait_until("replicated", || rig.newest() > newest);
+        write(&rig, row);
     }
-    wait_until("merged", || {
-        let newest = rig.newest();
-        rig.files(1)
-            .iter()
-            .any(|name| name.contains(&format!("-{newest:016x}")))
-    });
-    replicating.stop().well();
+    let mut compact = Program::Walbrook.command();
+    compact.args(["compact", "-level", "1"]).arg(rig.url());
+    rig.run(&mut compact).ended().well();
+    let merged = format!("-{:016x}.ltx", rig.newest());
+    assert!(rig.files(1).iter().any(|name| name.ends_with(&merged)));
     let newest = rig.newest();
     assert!(newest > at + 2);
     for name in rig.files(0) {
@@ -108,6 +102,33 @@ fn a_replica_that_was_set_back_or_is_gone_ends_it() {
     wait_caught_up(&rig);
     following.stop().well();
     assert_same(&rig);
+}
+
+#[test]
+fn a_replica_of_another_database_with_the_same_txids_ends_it() {
+    let (rig, other) = (followed(), Rig::new());
+    let sql = "CREATE TABLE t(a); CREATE TABLE u(a); INSERT INTO u VALUES (100)";
+    sqlite(&other.db(), sql);
+    other.once();
+    let mut following = follow(&rig, &[]);
+    for row in 2..5 {
+        write(&rig, row);
+        wait_caught_up(&rig);
+        write(&other, row);
+    }
+    write(&other, 5);
+    assert_eq!(other.newest(), rig.newest() + 1);
+    let before = content(&copy(&rig));
+    fs::rename(rig.replica(), rig.path("away")).unwrap();
+    fs::rename(other.replica(), rig.replica()).unwrap();
+    let ended = following.ended();
+    assert_eq!(ended.code(), 65, "{}", ended.log);
+    assert!(
+        ended.log.contains("does not continue the state"),
+        "{}",
+        ended.log
+    );
+    assert!(content(&copy(&rig)) == before);
 }
 
 #[test]

@@ -98,6 +98,15 @@ impl Pace {
             let pause = match follower.look() {
                 Ok(Look::Stopped) => return Ok(()),
                 Ok(look) => self.after(look, &follower)?,
+                Err(RestoreError::OtherDatabase { file }) => {
+                    let (output, at) = (self.output.display(), follower.txid());
+                    return Err(CommandError::new(format!(
+                        "{file} of the replica does not continue the state at txid {at} that {output} has: the replica \
+                         is that of another database now, or the copy was changed; it stays as it is; restore it anew \
+                         with -force"
+                    ))
+                    .of(Reason::Damaged));
+                }
                 Err(error) if error.is_of_replica() => self.after_error(&error),
                 Err(error) => return Err(told(&error)),
             };
