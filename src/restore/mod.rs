@@ -59,7 +59,7 @@ const REPLANS_MAX: usize = 100;
 const RELISTS_MAX: usize = 3;
 
 /// Less than this is fetched anew rather than noted.
-const NOTE_EVERY: u64 = 8 << 20;
+const NOTE_EVERY: u64 = 2 << 20;
 
 /// How to restore.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub struct Options {
     /// How long to wait before each new attempt to go on with a file.
     pub pauses: Vec<Duration>,
     /// After how many bytes, at least, it is put on disk how far a restore has come, for one that goes on after it was
-    /// interrupted. In large restores it is a sixteenth of all.
+    /// interrupted. In large restores it is a thirty-second of all.
     pub note_every: u64,
     /// Where the output is.
     pub files: Arc<dyn FileSystem>,
@@ -229,7 +229,7 @@ fn build<'a>(
         fs: &*options.files,
         output,
         pauses: &options.pauses,
-        note_every: options.note_every.max(plan.bytes / 16),
+        note_every: options.note_every.max(plan.bytes / 32),
     };
     apply::apply(&job, progress)
 }

@@ -27,7 +27,7 @@ fn copied(mebibytes: usize, settings: &Settings) -> (Rig, Session, Process) {
     (rig, session, process)
 }
 
-pub(super) fn fill(session: &mut Session, mebibytes: usize) {
+pub(crate) fn fill(session: &mut Session, mebibytes: usize) {
     session.sql("CREATE TABLE bulk(v)");
     session.sql(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {mebibytes}) \

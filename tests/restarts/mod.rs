@@ -4,7 +4,7 @@ mod accidents;
 mod application;
 mod endings;
 mod forced;
-mod gaps;
+pub(crate) mod gaps;
 mod healing;
 mod kills;
 mod offline;

@@ -4,6 +4,7 @@
 mod boot;
 mod crash;
 pub(crate) mod damage;
+mod killed;
 mod motion;
 mod proof;
 mod resumed;
