@@ -9,7 +9,7 @@ use crate::daemon::outage::Class;
 use crate::daemon::uploads::Action;
 use crate::replica::{Retention, Surveyed, Upkeep};
 use crate::storage::{FileName, StorageError};
-use crate::units::{Level, TxidRange};
+use crate::units::Level;
 
 /// How a replica is kept.
 pub(super) fn upkeep(keeping: &KeepingConfig) -> Upkeep {
@@ -39,10 +39,7 @@ impl Outlet {
             self.order(Action::Survey(survey));
             return;
         }
-        let mut files = self.destination.expired(now);
-        // The next start knows by the sync that the state on disk names that it deals with the same history.
-        let named = self.saved.map(TxidRange::single);
-        files.retain(|file| Some(file.txids) != named);
+        let files = self.destination.expired(now);
         if !files.is_empty() {
             self.tending = true;
             self.order(Action::Delete(files));
