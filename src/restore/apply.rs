@@ -104,7 +104,6 @@ fn fill<'fs>(
         }
         build.flush()?;
         decoder.finish().map_err(damaged)?;
-        build.has_read(file);
         newer = Some(header);
     }
     Ok(())

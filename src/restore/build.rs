@@ -21,8 +21,6 @@ pub(super) struct Build<'fs> {
     commit: PageCount,
     /// The TXID it will have.
     top: Txid,
-    /// The TXID that all files above were read of, whole.
-    floor: u64,
     /// What the newest file says that the database is.
     noted: Option<Checksum>,
     /// What an interrupted restore was about to read on.
@@ -48,7 +46,6 @@ impl<'fs> Build<'fs> {
             page_size,
             commit,
             top,
-            floor: top.value().saturating_add(1),
             noted,
             current: None,
             resumed: false,
@@ -79,7 +76,6 @@ impl<'fs> Build<'fs> {
             page_size: journal.page_size,
             commit: journal.commit,
             top: journal.top,
-            floor: journal.floor,
             noted: journal.noted,
             current: Some(journal.current),
             resumed: true,
@@ -193,11 +189,6 @@ impl<'fs> Build<'fs> {
         Ok(())
     }
 
-    /// A file was read whole, and is sound.
-    pub(super) fn has_read(&mut self, file: FileInfo) {
-        self.floor = self.floor.min(file.name.txids.min().value());
-    }
-
     /// Leaves it to the next restore.
     pub(super) fn leave(mut self) {
         if self.side.keep() {
@@ -208,12 +199,12 @@ impl<'fs> Build<'fs> {
         }
     }
 
-    /// The whole database, as `plan` says it is.
+    /// The whole database, every file of `plan` having been read.
     pub(super) fn finish(self, plan: &Plan) -> Result<Side<'fs>, RestoreError> {
         let (Some(oldest), Some(newest)) = (plan.files.first(), plan.files.last()) else {
             return Err(RestoreError::NothingPlanned);
         };
-        if self.floor != Txid::FIRST.value() {
+        if !oldest.name.txids.is_snapshot() {
             return Err(RestoreError::NoSnapshot {
                 oldest: oldest.name.txids,
             });
@@ -239,7 +230,6 @@ impl<'fs> Build<'fs> {
             commit: self.commit,
             top: self.top,
             high,
-            floor: self.floor,
             noted: self.noted,
             current,
             have: self.image.have().to_vec(),

@@ -1,11 +1,11 @@
 //! What an interrupted restore leaves, so that the next one goes on: beside the half-built database, a small file that
-//! says which files of the replica it holds, and where in the next one it had come to.
+//! says which state it will have, and where in which file of the replica it had come to.
 //!
-//! Files are read newest first. So at any time the half-built database has everything of the TXIDs from
-//! [`Journal::floor`] to [`Journal::top`], and of the file below them what came before the bookmark. A later restore
-//! may aim at a newer state: then the files above `top` are put over it first ([`Journal::high`] says how new a page
-//! may be meanwhile), and what is below goes on as it was. Nothing of this is trusted beyond what its checksum says:
-//! anything that does not fit costs a restore from the beginning, and nothing else.
+//! Files are read newest first. So at any time the half-built database has everything between the file being read and
+//! [`Journal::top`], and of that file what came before the bookmark. A later restore may aim at a newer state: then the
+//! files above `top` are put over it first ([`Journal::high`] says how new a page may be meanwhile), and what is below
+//! goes on as it was. Nothing of this is trusted beyond what its checksum says: anything that does not fit costs a
+//! restore from the beginning, and nothing else.
 //!
 //! Written after the pages that it speaks of are on disk, so that a power cut cannot make it a liar.
 
@@ -40,11 +40,9 @@ pub(super) struct Journal {
     pub(super) top: Txid,
     /// The newest TXID of which it may hold a page; `top`, unless newer files are being put over it.
     pub(super) high: Txid,
-    /// Every file whose TXIDs lie from here to `top` was read whole and verified.
-    pub(super) floor: u64,
     /// What the newest file says that the database is.
     pub(super) noted: Option<Checksum>,
-    /// The file being read, its size, and how far.
+    /// The file being read, its size, and how far. Those above it were read whole and verified.
     pub(super) current: (FileInfo, Bookmark),
     /// One bit a page: which are there.
     pub(super) have: Vec<u64>,
@@ -99,7 +97,6 @@ impl Journal {
             u64::from(self.commit.0),
             self.top.value(),
             self.high.value(),
-            self.floor,
             self.noted.map_or(0, Checksum::value),
         ] {
             bytes.extend(number.to_be_bytes());
@@ -132,7 +129,6 @@ impl Journal {
         let page_size = PageSize::new(u32::try_from(rest.number()?).ok()?)?;
         let commit = PageCount(u32::try_from(rest.number()?).ok()?);
         let (top, high) = (Txid::new(rest.number()?)?, Txid::new(rest.number()?)?);
-        let floor = rest.number()?;
         let noted = Checksum::from_stored(rest.number()?);
         let current = rest.current()?;
         let (words, odd) = rest.0.as_chunks();
@@ -145,7 +141,6 @@ impl Journal {
             commit,
             top,
             high,
-            floor,
             noted,
             current,
             have,
@@ -220,7 +215,6 @@ mod tests {
             commit: PageCount(70),
             top: Txid::new(9).unwrap(),
             high: Txid::new(10).unwrap(),
-            floor: 8,
             noted: Some(Checksum::EMPTY_DATABASE),
             current: (info, decoder.bookmark()),
             have: vec![1, 0],
