@@ -14,7 +14,6 @@ use super::source::{ConfigFile, ReplicaSource, none_of, warn_of};
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
 use crate::config::KeepingConfig;
-use crate::ltx::PageIndex;
 use crate::replica::{Listing, Retention, Superfluous, superfluous};
 use crate::restore::{Target, plan};
 use crate::storage::{FileInfo, FileName, Storage};
@@ -190,7 +189,7 @@ fn planned(
         return Ok(Vec::new());
     }
     // Where files are missing, older ones may be all there is.
-    let whole = |file: &&FileInfo| file.size >= PageIndex::SMALLEST_FILE;
+    let whole = |file: &&FileInfo| !file.is_too_short();
     let whole: Vec<FileInfo> = listing.files.iter().filter(whole).copied().collect();
     plan(&whole, Target::Latest).map_err(|error| {
         CommandError::new(format!(

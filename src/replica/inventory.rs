@@ -14,7 +14,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::ltx::PageIndex;
 use crate::storage::{FileInfo, FileName};
 use crate::units::{Level, Timestamp, Txid, TxidRange};
 
@@ -71,7 +70,7 @@ impl Inventory {
                 .0
                 .get(&file.name)
                 .map_or(Duration::ZERO, |entry| entry.age_at(now));
-            let is_damaged = is_too_short(file) || listing.damaged.contains(&file.name);
+            let is_damaged = file.is_too_short() || listing.damaged.contains(&file.name);
             let entry = Entry {
                 size: file.size,
                 age: listed.max(known),
@@ -277,11 +276,6 @@ fn first_of(level: Level) -> FileName {
         level,
         txids: TxidRange::snapshot(Txid::FIRST),
     }
-}
-
-/// Whether a file can only be damaged: a power cut on the server's side leaves such, often empty.
-pub(super) fn is_too_short(file: &FileInfo) -> bool {
-    file.size < PageIndex::SMALLEST_FILE
 }
 
 /// How much older than the newest file of a listing those of each time are.

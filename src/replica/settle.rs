@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::inventory::{Listing, is_too_short};
+use super::inventory::Listing;
 use super::origin::{Origin, Title, Voucher};
 use super::writer::WriterId;
 use crate::database::{Mark, PageSet};
@@ -171,7 +171,7 @@ pub fn settle(
     let newest = newest_whole(storage, &files, acked, &mut listing.damaged)?;
     let sound: Vec<FileInfo> = files
         .into_iter()
-        .filter(|file| !is_too_short(file) && !listing.damaged.contains(&file.name))
+        .filter(|file| !file.is_too_short() && !listing.damaged.contains(&file.name))
         .collect();
     let unknown = |acked: Mark, origin, broken: Option<String>, foreign| Footing::Unknown {
         acked,
@@ -236,7 +236,7 @@ fn newest_whole(
     acked: Txid,
     damaged: &mut Vec<FileName>,
 ) -> Result<Option<(FileInfo, Header)>, SettleError> {
-    let ends_there = |file: &&FileInfo| file.name.txids.max() == acked && !is_too_short(file);
+    let ends_there = |file: &&FileInfo| file.name.txids.max() == acked && !file.is_too_short();
     let mut newest: Vec<FileInfo> = files.iter().filter(ends_there).copied().collect();
     newest.sort();
     for file in newest {

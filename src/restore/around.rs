@@ -6,14 +6,9 @@
 
 use super::error::RestoreError;
 use super::plan::{Plan, PlanError, Target, plan};
-use crate::ltx::{Fault, PageIndex};
+use crate::ltx::Fault;
 use crate::storage::{FileInfo, FileName, Storage};
 use crate::units::Txid;
-
-/// Whether a file can only be damaged, as a listing tells: a power cut on the server's side leaves such, often empty.
-pub(super) fn is_too_short(file: &FileInfo) -> bool {
-    file.size < PageIndex::SMALLEST_FILE
-}
 
 /// Lists the replica and plans without the files that are known to be `useless`.
 ///
@@ -26,7 +21,7 @@ pub(super) fn plan_around(
     useless: &[FileName],
 ) -> Result<Plan, RestoreError> {
     let (files, by_names) = super::listed_and_planned(storage, target)?;
-    let is_useless = |file: &FileInfo| is_too_short(file) || useless.contains(&file.name);
+    let is_useless = |file: &FileInfo| file.is_too_short() || useless.contains(&file.name);
     let Some(first) = by_names.files.iter().find(|file| is_useless(file)) else {
         return Ok(by_names);
     };

@@ -319,7 +319,7 @@ fn listed_and_planned(
 pub fn history_of(storage: &dyn Storage) -> Result<History, RestoreError> {
     let list = || {
         let mut files = list(storage, Target::Latest)?;
-        files.retain(|file| !around::is_too_short(file));
+        files.retain(|file| !file.is_too_short());
         Ok::<_, RestoreError>(files)
     };
     let mut files = list()?;

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::apply::{Progress, check_file};
-use super::around::is_too_short;
 use super::error::RestoreError;
 use super::fetch::PAUSES;
 use super::nowhere::Nowhere;
@@ -186,7 +185,7 @@ pub fn check_part(
     };
     let all = storage.list_all()?;
     // What can only be damaged needs no turn.
-    let is_chosen = |file: &&FileInfo| part.has(file.name) || is_too_short(file);
+    let is_chosen = |file: &&FileInfo| part.has(file.name) || file.is_too_short();
     let chosen: Vec<&FileInfo> = all.iter().filter(is_chosen).collect();
     let total = chosen.iter().map(|file| file.size).sum();
     let mut checked = Checked {

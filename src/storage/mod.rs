@@ -19,6 +19,7 @@ pub use error::{Rival, StorageError};
 pub use network::{Bounds, Network};
 pub use pieces::{PieceError, fetch_header, fetch_page, fetch_page_index};
 
+use crate::ltx::PageIndex;
 use crate::sys::random;
 use crate::units::{Level, Timestamp, Txid, TxidRange};
 
@@ -46,6 +47,13 @@ pub struct FileInfo {
     pub size: u64,
     /// The time in its LTX header where the backend keeps it, else the time it was stored.
     pub created: Timestamp,
+}
+
+impl FileInfo {
+    /// Whether it can only be damaged, as its size tells: a power cut on the server's side leaves such, often empty.
+    pub fn is_too_short(&self) -> bool {
+        self.size < PageIndex::SMALLEST_FILE
+    }
 }
 
 /// Which bytes of a file to read.
