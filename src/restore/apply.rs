@@ -19,6 +19,7 @@ use super::plan::Plan;
 use crate::ltx::{self, Bookmark, Decoder, Header};
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::FileSystem;
+use crate::units::PageSize;
 
 /// How far a restore has come, in bytes of LTX files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,25 +86,15 @@ fn fill<'fs>(
             continue;
         }
         let bookmark = build.as_mut().and_then(Build::take_bookmark);
-        let mut decoder = open(job, file, bookmark.as_ref(), &mut count)?;
+        let decoder = open(job, file, bookmark.as_ref(), &mut count)?;
         let header = *decoder.header();
-        check_header(file, &header, newer.as_ref())?;
+        let page_size = build.as_ref().map(Build::page_size);
+        check_header(file, &header, newer.as_ref(), page_size)?;
         let build = match build {
             Some(build) => build,
             None => build.insert(Build::begin(job, &header)?),
         };
-        build.check_page_size(file, &header)?;
-        let damaged = |error| unreadable(file, error);
-        let mut at = decoder.position();
-        while let Some(page) = decoder.next_page().map_err(damaged)? {
-            build.put(page.number(), page.data())?;
-            if build.is_note_due(decoder.position() - at, job.note_every) {
-                build.note((file, decoder.bookmark()))?;
-            }
-            at = decoder.position();
-        }
-        build.flush()?;
-        decoder.finish().map_err(damaged)?;
+        take_pages(build, file, decoder, job.note_every)?;
         newer = Some(header);
     }
     Ok(())
@@ -119,25 +110,41 @@ fn put_over(
     let beyond = |file: &&FileInfo| file.name.txids.max() > top;
     let mut newer: Option<Header> = None;
     for &file in job.plan.files.iter().filter(beyond).rev() {
-        let mut decoder = open(job, file, None, count)?;
+        let decoder = open(job, file, None, count)?;
         let header = *decoder.header();
-        check_header(file, &header, newer.as_ref())?;
-        build.check_page_size(file, &header)?;
+        check_header(file, &header, newer.as_ref(), Some(build.page_size()))?;
         if newer.is_none() {
             build.begin_over(&header)?;
         }
-        let damaged = |error| unreadable(file, error);
-        while let Some(page) = decoder.next_page().map_err(damaged)? {
-            build.put(page.number(), page.data())?;
-        }
-        build.flush()?;
-        decoder.finish().map_err(damaged)?;
+        take_pages(build, file, decoder, u64::MAX)?;
         newer = Some(header);
     }
     match newer {
         Some(_) => build.end_over(),
         None => Ok(()),
     }
+}
+
+/// Puts what is left of a file into the build, and verifies all of it. How far it has come is noted each `note_every`
+/// bytes.
+fn take_pages(
+    build: &mut Build<'_>,
+    file: FileInfo,
+    mut decoder: Decoder<Fetch<'_>>,
+    note_every: u64,
+) -> Result<(), RestoreError> {
+    let damaged = |error| unreadable(file, error);
+    let mut at = decoder.position();
+    while let Some(page) = decoder.next_page().map_err(damaged)? {
+        build.put(page.number(), page.data())?;
+        if build.is_note_due(decoder.position() - at, note_every) {
+            build.note((file, decoder.bookmark()))?;
+        }
+        at = decoder.position();
+    }
+    build.flush()?;
+    decoder.finish().map_err(damaged)?;
+    Ok(())
 }
 
 fn open<'a>(
@@ -167,16 +174,18 @@ pub(super) fn check_file(
     let mut ignored = |_| ();
     let input = Fetch::new(storage, file, pauses, &mut ignored);
     let decoder = Decoder::open(input).map_err(damaged)?;
-    check_header(file, decoder.header(), None)?;
+    check_header(file, decoder.header(), None, None)?;
     decoder.finish().map_err(damaged)?;
     Ok(())
 }
 
-/// A header must say what the name says, and continue into the file after it: plans are made from names alone.
+/// A header must say what the name says, have pages of the size that the others have, and continue into the file after
+/// it: plans are made from names alone.
 fn check_header(
     file: FileInfo,
     header: &Header,
     newer: Option<&Header>,
+    page_size: Option<PageSize>,
 ) -> Result<(), RestoreError> {
     if header.txids != file.name.txids {
         return Err(RestoreError::NameDiffers {
@@ -184,23 +193,20 @@ fn check_header(
             header: header.txids,
         });
     }
-    let Some(newer) = newer else {
-        return Ok(());
-    };
-    if newer.page_size != header.page_size {
+    if let Some(newer) = page_size.filter(|size| *size != header.page_size) {
         return Err(RestoreError::PageSizeDiffers {
             file: file.name,
             page_size: header.page_size,
-            newer: newer.page_size,
+            newer,
         });
     }
-    if !newer.txids.continues(Some(header.txids.max())) {
-        return Err(RestoreError::Gap {
+    match newer {
+        Some(newer) if !newer.txids.continues(Some(header.txids.max())) => Err(RestoreError::Gap {
             after: header.txids,
             next: newer.txids,
-        });
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn unreadable(file: FileInfo, error: ltx::Error) -> RestoreError {

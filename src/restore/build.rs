@@ -110,20 +110,9 @@ impl<'fs> Build<'fs> {
         self.current.take().map(|(_, bookmark)| bookmark)
     }
 
-    /// Refuses a file with pages of another size.
-    pub(super) fn check_page_size(
-        &self,
-        file: FileInfo,
-        header: &Header,
-    ) -> Result<(), RestoreError> {
-        match header.page_size == self.page_size {
-            true => Ok(()),
-            false => Err(RestoreError::PageSizeDiffers {
-                file: file.name,
-                page_size: header.page_size,
-                newer: self.page_size,
-            }),
-        }
+    /// The size of its pages.
+    pub(super) fn page_size(&self) -> PageSize {
+        self.page_size
     }
 
     /// From here on files are put over what is there, `newest` being the header of the first of them.

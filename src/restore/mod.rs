@@ -24,6 +24,7 @@ pub mod plan;
 mod points;
 mod proof;
 mod prove;
+mod replan;
 mod usable;
 
 use std::path::Path;
@@ -46,13 +47,10 @@ pub use usable::{Condition, examine};
 
 use self::apply::Job;
 use self::output::{Published, Side};
+use self::replan::Replans;
 use crate::storage::{FileInfo, Storage};
 use crate::sys::fs::{FileSystem, SystemFiles};
 use crate::units::{Timestamp, Txid};
-
-/// How often a plan is made anew because a file of it was gone when it was to be read. Each is another than the one
-/// before, so the replica is in motion and the next may well do.
-const REPLANS_MAX: usize = 100;
 
 /// How often a replica is listed again because its files do not join. A listing is not of one moment: a file
 /// may have come and gone between two of its parts.
@@ -154,8 +152,7 @@ fn carry_out(
     start: Instant,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RestoreError> {
-    let mut replans = 0;
-    let mut pauses = options.pauses.iter();
+    let mut replans = Replans::new(&options.pauses);
     let mut useless = Vec::new();
     loop {
         let error = match build(&plan, storage, output, options, progress) {
@@ -180,20 +177,8 @@ fn carry_out(
             };
             continue;
         }
-        if !error.is_gone() || replans == REPLANS_MAX {
-            return Err(error);
-        }
-        replans += 1;
-        log::info!("{error}: retention removed it? planning anew");
-        let anew = around::plan_around(storage, target, &useless)?;
-        if anew.files == plan.files {
-            // The listing lags behind, or promises what is not there, and will go on to.
-            let Some(pause) = pauses.next() else {
-                return Err(error);
-            };
-            std::thread::sleep(*pause);
-        }
-        plan = anew;
+        let anew = || around::plan_around(storage, target, &useless);
+        plan = replans.after(error, &plan, &anew)?;
     }
 }
 

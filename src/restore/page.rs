@@ -3,7 +3,8 @@
 
 use super::error::RestoreError;
 use super::plan::Target;
-use super::{REPLANS_MAX, plan_from};
+use super::plan_from;
+use super::replan::Replans;
 use crate::storage::{
     FileInfo, FileName, PieceError, Storage, fetch_header, fetch_page, fetch_page_index,
 };
@@ -30,20 +31,15 @@ pub fn fetch(
     target: Target,
     page: PageNumber,
 ) -> Result<Page, RestoreError> {
-    let mut plan = plan_from(storage, target)?;
-    for _ in 0..REPLANS_MAX {
-        let gone = match find(storage, &plan.files, page) {
-            Err(error) if error.is_gone() => error,
-            found => return found,
-        };
-        log::info!("{gone}: retention removed it? planning anew");
-        let anew = plan_from(storage, target)?;
-        if anew.files == plan.files {
-            return Err(gone);
+    let anew = || plan_from(storage, target);
+    let mut replans = Replans::new(&[]);
+    let mut plan = anew()?;
+    loop {
+        match find(storage, &plan.files, page) {
+            Ok(found) => return Ok(found),
+            Err(error) => plan = replans.after(error, &plan, &anew)?,
         }
-        plan = anew;
     }
-    find(storage, &plan.files, page)
 }
 
 /// Reads `page` from the newest of `files` that has it.

@@ -16,7 +16,8 @@ use super::fetch::PAUSES;
 use super::nowhere::Nowhere;
 use super::plan::{PlanError, Target};
 use super::points::Point;
-use super::{Options, Outcome, REPLANS_MAX, Report, history_of, listed_and_planned, restore, run};
+use super::replan::Replans;
+use super::{Options, Outcome, Report, history_of, listed_and_planned, restore, run};
 use crate::storage::{FileInfo, FileName, Storage};
 use crate::units::Txid;
 
@@ -33,24 +34,15 @@ pub fn prove(
     target: Target,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, RestoreError> {
-    let mut plan = listed_and_planned(storage, target)?.1;
-    let mut pauses = PAUSES.iter();
-    for _ in 0..REPLANS_MAX {
-        let gone = match run(&plan, storage, Path::new(PLACE), &options(), progress) {
-            Err(error) if error.is_gone() => error,
-            outcome => return restored(outcome?),
-        };
-        log::info!("{gone}: retention removed it? planning anew");
-        let anew = listed_and_planned(storage, target)?.1;
-        if anew.files == plan.files {
-            let Some(pause) = pauses.next() else {
-                return Err(gone);
-            };
-            std::thread::sleep(*pause);
+    let by_names = || Ok(listed_and_planned(storage, target)?.1);
+    let mut replans = Replans::new(&PAUSES);
+    let mut plan = by_names()?;
+    loop {
+        match run(&plan, storage, Path::new(PLACE), &options(), progress) {
+            Ok(outcome) => return restored(outcome),
+            Err(error) => plan = replans.after(error, &plan, &by_names)?,
         }
-        plan = anew;
     }
-    restored(run(&plan, storage, Path::new(PLACE), &options(), progress)?)
 }
 
 /// What is left where something of `target` is damaged.
