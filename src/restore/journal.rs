@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::error::RestoreError;
 use crate::ltx::{Bookmark, Checksum, Digest};
 use crate::storage::{FileInfo, FileName};
-use crate::sys::fs::{FileSystem, publish, with_suffix};
+use crate::sys::fs::{FileSystem, with_suffix};
 use crate::sys::temporary;
 use crate::units::{Level, PageCount, PageSize, Timestamp, Txid, TxidRange};
 
@@ -57,15 +57,8 @@ impl Journal {
     /// Puts it on disk, in place of the one before.
     pub(super) fn save(&self, fs: &dyn FileSystem, output: &Path) -> Result<(), RestoreError> {
         let path = path_for(output);
-        let temporary = temporary::beside(&path);
-        let written = fs.create(&temporary).and_then(|mut file| {
-            file.write_all(&self.to_bytes())?;
-            publish(fs, file, &temporary, &path)
-        });
-        written.map_err(|error| {
-            let _ = fs.remove(&temporary);
-            RestoreError::io("write", &path, error)
-        })
+        let stored = temporary::store(fs, &path, 0o600, &self.to_bytes());
+        stored.map_err(|error| RestoreError::io("write", &path, error))
     }
 
     /// What an earlier restore to `output` has left, if it is whole.

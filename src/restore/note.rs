@@ -4,12 +4,12 @@
 //! The rule: it never names a state that the copy has not yet durably. One that it names too late is harmless, since a
 //! file that is applied once more changes nothing.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::RestoreError;
 use super::output::status;
-use crate::sys::fs::{FileSystem, parent, publish, with_suffix};
+use crate::sys::fs::{FileSystem, parent, with_suffix};
 use crate::sys::temporary;
 use crate::units::Txid;
 
@@ -45,15 +45,8 @@ pub fn noted(fs: &dyn FileSystem, output: &Path) -> Result<Option<Txid>, Restore
 /// Notes that the copy `output` has the state at `txid`, durably.
 pub(super) fn note(fs: &dyn FileSystem, output: &Path, txid: Txid) -> Result<(), RestoreError> {
     let path = path_of(output);
-    let temporary = temporary::beside(&path);
-    let written = fs.create_with_mode(&temporary, 0o644).and_then(|mut file| {
-        writeln!(file, "{txid}")?;
-        publish(fs, file, &temporary, &path)
-    });
-    written.map_err(|error| {
-        let _ = fs.remove(&temporary);
-        RestoreError::io("write", &path, error)
-    })
+    let stored = temporary::store(fs, &path, 0o644, format!("{txid}\n").as_bytes());
+    stored.map_err(|error| RestoreError::io("write", &path, error))
 }
 
 /// Removes what is noted of `output`, durably.

@@ -5,11 +5,12 @@
 //! left behind can be told from what a living one is writing ([`stale`]). The storage room and the restore room
 //! rely on it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::fs::{Entry, with_suffix};
+use super::fs::{Entry, FileSystem, publish, with_suffix};
 use super::random;
 use crate::units::Timestamp;
 
@@ -24,6 +25,23 @@ const END: &str = ".tmp";
 pub fn beside(path: &Path) -> PathBuf {
     let suffix = format!("{MARK}{:016x}-{:016x}{END}", run(), random::unique());
     with_suffix(path, &suffix)
+}
+
+/// Gives `path` this content, durably, in place of what was there; a new file has the permission bits `mode` less the
+/// umask.
+///
+/// # Errors
+/// When the disk refuses; `path` then holds what it held before, or the new content.
+pub fn store(fs: &dyn FileSystem, path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let temporary = beside(path);
+    let stored = fs.create_with_mode(&temporary, mode).and_then(|mut file| {
+        file.write_all(content)?;
+        publish(fs, file, &temporary, path)
+    });
+    if stored.is_err() {
+        let _ = fs.remove(&temporary);
+    }
+    stored
 }
 
 /// The final name that `temporary` is content for, and whether this process is writing it; none when it is no

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::report::Verdict;
 use crate::sys::clock::{Clock, SystemClock};
-use crate::sys::fs::{FileSystem, SystemFiles, publish};
+use crate::sys::fs::SystemFiles;
 use crate::sys::temporary;
 
 /// Its name in the directory.
@@ -30,25 +30,13 @@ pub(super) fn note(meta: &Path, verdicts: &[Verdict]) {
     let path = meta.join(NAME);
     let old = std::fs::read_to_string(&path).unwrap_or_default();
     let text = text(&old, &SystemClock.now().to_string(), verdicts);
-    if let Err(error) = store(&path, &text) {
+    if let Err(error) = temporary::store(&SystemFiles, &path, 0o600, text.as_bytes()) {
         let warning = format!(
             "Warning: the result cannot be noted in {}: {error}",
             path.display()
         );
         let _ = writeln!(io::stderr(), "{warning}");
     }
-}
-
-fn store(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = temporary::beside(path);
-    let mut file = SystemFiles.create(&temporary)?;
-    let stored = file
-        .write_all(text.as_bytes())
-        .and_then(|()| publish(&SystemFiles, file, &temporary, path));
-    if stored.is_err() {
-        let _ = SystemFiles.remove(&temporary);
-    }
-    stored
 }
 
 /// The new text: the lines of `old` that no verdict takes the place of, and those of the verdicts.
