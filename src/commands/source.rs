@@ -59,14 +59,22 @@ impl ReplicaSource {
     /// Opens the replicas for reading, at least one. Reads the configuration if need be, and prints its warnings. Of
     /// several, those that cannot be used are warned of and left out.
     pub(super) fn open(&self) -> Result<Opened, CommandError> {
+        Ok(self.open_with_database()?.0)
+    }
+
+    /// The same, with the database that is configured.
+    pub(super) fn open_with_database(
+        &self,
+    ) -> Result<(Opened, Option<DatabaseConfig>), CommandError> {
         let network = |bounds| Network::new(bounds, Arc::new(SystemClock));
         match self {
             ReplicaSource::Url(location) => {
                 let network = network(Bounds::default());
-                Ok(Opened {
+                let opened = Opened {
                     storages: vec![open::storage(location, &network)?],
                     several: false,
-                })
+                };
+                Ok((opened, None))
             }
             ReplicaSource::Database {
                 path,
@@ -76,7 +84,8 @@ impl ReplicaSource {
                 let (config, warnings) = config.load()?;
                 super::print_warnings(&warnings);
                 let database = config.find(path)?;
-                open_replicas(&database, *number, &network(config.network))
+                let opened = open_replicas(&database, *number, &network(config.network))?;
+                Ok((opened, Some(database)))
             }
         }
     }

@@ -20,7 +20,7 @@ use super::progress::ProgressLine;
 use super::restore::told;
 use super::source::{ConfigFile, Opened, ReplicaSource, open_replicas};
 use super::{CommandError, CommandHelp, Outcome, point};
-use crate::config::{Config, DatabaseConfig, LogLevel};
+use crate::config::{DatabaseConfig, LogLevel};
 use crate::discovery;
 use crate::restore::{self, Class, Integrity, Part, Progress, Report, RestoreError, Target};
 use crate::storage::{Network, Storage, fetch_header};
@@ -186,42 +186,26 @@ fn goal(arguments: &VerifyArguments, is_configured: bool) -> Result<Goal, Comman
     })
 }
 
-fn network(config: &Config) -> Arc<Network> {
-    Network::new(config.network, Arc::new(SystemClock))
-}
-
 /// Verifies what one argument names.
 fn of_one(source: &ReplicaSource, goal: Goal) -> Result<Vec<Verdict>, CommandError> {
-    match source {
-        ReplicaSource::Url(_) => Ok(of_replicas(&source.open()?, None, goal)),
-        ReplicaSource::Database {
-            path,
-            config,
-            number,
-        } => {
-            let (config, warnings) = config.load()?;
-            super::print_warnings(&warnings);
-            let database = config.find(path)?;
-            let opened = open_replicas(&database, *number, &network(&config))?;
-            let is_txid = matches!(
-                goal,
-                Goal::State(Target::Txid(_)) | Goal::Drill(Target::Txid(_))
-            );
-            if is_txid && opened.several {
-                return Err(CommandError::new(
-                    "-txid means another state in each of several replicas; say which with -replica",
-                ));
-            }
-            Ok(of_replicas(&opened, Some(&database), goal))
-        }
+    let (opened, database) = source.open_with_database()?;
+    let is_txid = matches!(
+        goal,
+        Goal::State(Target::Txid(_)) | Goal::Drill(Target::Txid(_))
+    );
+    if is_txid && opened.several {
+        return Err(CommandError::new(
+            "-txid means another state in each of several replicas; say which with -replica",
+        ));
     }
+    Ok(of_replicas(&opened, database.as_ref(), goal))
 }
 
 /// Verifies all databases of a configuration. One that cannot be looked into does not keep the others from it.
 fn of_all(file: &ConfigFile, goal: Goal) -> Result<Vec<Verdict>, CommandError> {
     let (config, warnings) = file.load()?;
     super::print_warnings(&warnings);
-    let network = network(&config);
+    let network = Network::new(config.network, Arc::new(SystemClock));
     let databases = discovery::start(&config)?.databases;
     if databases.is_empty() {
         // Nobody should take that for a proof.
