@@ -2,7 +2,7 @@
 //!
 //! Arguments are understood in three steps: `flags` brings Go's spelling into argh's, argh fills the
 //! command's argument struct, and the command's `options` says what they mean together. Exit codes are
-//! Litestream's, 0 for success and 1 for failure, but for `restore`, which says more (`error::Reason`).
+//! Litestream's, 0 for success and 1 for failure, but `restore`, `verify` and `page` say more (`error::Reason`).
 
 mod compact;
 mod databases;
