@@ -329,7 +329,7 @@ fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreE
     if let Target::Before(_) | Target::AsOf(_) = target {
         files = storage.exact_times(files)?;
     }
-    if files.is_empty() && storage.holds_litestream_03()? {
+    if files.is_empty() && !storage.list_generations()?.is_empty() {
         return Err(RestoreError::Litestream03 {
             location: storage.location(),
         });

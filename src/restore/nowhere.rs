@@ -51,6 +51,9 @@ impl FileSystem for Nowhere {
     fn list(&self, _path: &Path) -> io::Result<Vec<Entry>> {
         Ok(Vec::new())
     }
+    fn directories(&self, _path: &Path) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     fn identity(&self, _path: &Path) -> io::Result<FileIdentity> {
         nothing()
     }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::hold::{Hold, Share};
 use self::seen::Seen;
 use super::exactly::Exactly;
+use super::generations::{self, GenerationFile, GenerationName};
 use super::{ByteRange, Content, FileInfo, FileName, Rival, Storage, StorageError};
 use crate::ltx::Header;
 use crate::ltx::name::{file_name, parse_file_name};
@@ -260,11 +261,7 @@ impl Storage for FileStorage {
         let directory = self.level(level);
         // Looked at first: a disk that changes during the listing shows at the next write.
         let root = self.identity()?;
-        let entries = match self.fs.list(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed("list", &directory, error)),
-        };
+        let entries = existing(self.fs.list(&directory), &directory)?;
         let info = |entry: &Entry| {
             parse_file_name(&entry.name).map(|txids| FileInfo {
                 name: FileName { level, txids },
@@ -354,13 +351,31 @@ impl Storage for FileStorage {
         Ok(())
     }
 
-    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
-        let generations = self.root.join("generations");
-        match self.fs.status(&generations) {
-            Ok(status) => Ok(status.is_directory),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(failed("look at", &generations, error)),
-        }
+    fn list_generations(&self) -> Result<Vec<GenerationFile>, StorageError> {
+        let folder = self.root.join(generations::FOLDER);
+        let found = existing(self.fs.directories(&folder), &folder)?;
+        generations::find(found, &mut |directory| {
+            let directory = self.root.join(directory);
+            existing(self.fs.list(&directory), &directory)
+        })
+    }
+
+    fn read_generation(
+        &self,
+        name: GenerationName,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send>, StorageError> {
+        let path = self.root.join(name.to_string());
+        let opened = self.fs.read_from(&path, offset);
+        opened.map_err(|error| failed("read", &path, error))
+    }
+}
+
+/// What was found in `directory`, which need not exist.
+fn existing<T>(found: io::Result<Vec<T>>, directory: &Path) -> Result<Vec<T>, StorageError> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found.map_err(|error| failed("list", directory, error)),
     }
 }
 

@@ -7,6 +7,7 @@
 mod error;
 mod exactly;
 pub mod file;
+mod generations;
 pub mod http;
 mod memory;
 mod network;
@@ -16,6 +17,7 @@ pub mod s3;
 use std::io::{self, Read, Write};
 
 pub use error::{Rival, StorageError};
+pub use generations::{GenerationFile, GenerationName, GenerationPart};
 pub use network::{Bounds, Network};
 pub use pieces::{PieceError, fetch_header, fetch_page, fetch_page_index};
 
@@ -195,12 +197,26 @@ pub trait Storage: Send + Sync {
     /// When the storage cannot be reached or refuses.
     fn delete_all(&self) -> Result<(), StorageError>;
 
-    /// Whether a replica of Litestream 0.3, which is not made of LTX files, is here. Backends on which such
-    /// replicas never lived, or that cannot look, say no.
+    /// The files of a replica of Litestream 0.3 that is here, in no order. They are only ever read, and may lie
+    /// beside LTX files. Backends on which they never lived have none.
     ///
     /// # Errors
     /// When the storage cannot be reached or refuses.
-    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
-        Ok(false)
+    fn list_generations(&self) -> Result<Vec<GenerationFile>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Reads such a file from byte `offset` to its end.
+    ///
+    /// # Errors
+    /// As [`Storage::read`].
+    fn read_generation(
+        &self,
+        name: GenerationName,
+        _offset: u64,
+    ) -> Result<Box<dyn Read + Send>, StorageError> {
+        Err(StorageError::NotFound {
+            location: format!("{name} of {}", self.location()),
+        })
     }
 }

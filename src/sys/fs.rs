@@ -106,6 +106,8 @@ pub trait FileSystem: Send + Sync {
     fn create_directories(&self, path: &Path) -> io::Result<()>;
     /// The regular files in directory `path`, in no order.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// The names of the directories in directory `path`, in no order.
+    fn directories(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Which file `path` stands for, following links.
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
     /// What `path` stands for, following links.
@@ -280,6 +282,18 @@ impl FileSystem for SystemFiles {
             }
         }
         Ok(entries)
+    }
+
+    fn directories(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            // Links to directories are some, too.
+            if entry.path().is_dir() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        Ok(names)
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {

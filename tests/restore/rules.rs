@@ -247,7 +247,9 @@ fn what_a_killed_restore_left_is_removed_in_time() {
 fn replicas_of_litestream_03_are_named_as_such() {
     let scratch = Scratch::new();
     let root = scratch.path().join("replica");
-    fs::create_dir_all(root.join("generations/0123456789abcdef")).unwrap();
+    let snapshots = root.join("generations/0123456789abcdef/snapshots");
+    fs::create_dir_all(&snapshots).unwrap();
+    fs::write(snapshots.join("00000000.snapshot.lz4"), "").unwrap();
     let storage = FileStorage::new(root, Arc::new(SystemFiles));
     let output = scratch.path().join("app.db");
     let result = run(&storage, &output, Existing::Refuse);

@@ -41,7 +41,7 @@ fn all_fail(storage: &dyn Storage, status: u16) {
             storage.delete(&[name(0, 1, 1), name(0, 9, 9)]),
         ),
         ("delete all", storage.delete_all()),
-        ("old replica", storage.holds_litestream_03().map(drop)),
+        ("old replica", storage.list_generations().map(drop)),
     ] {
         let error = result.expect_err(&format!("{operation}: {status} counts as success"));
         let text = error.to_string();

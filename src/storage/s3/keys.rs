@@ -29,6 +29,14 @@ pub(super) fn levels_prefix(path: &str) -> String {
     format!("{path}/000")
 }
 
+/// What stands before the names of files of Litestream 0.3, whose keys had no odd beginnings.
+pub(super) fn generations_top(path: &str) -> String {
+    match path {
+        "" | "." => String::new(),
+        _ => format!("{path}/"),
+    }
+}
+
 /// Whether the names below `path` are odd ones. Not every server keeps them as they are: some take the slash in front
 /// or the dot away, and then nothing is found where it was stored.
 pub(super) fn are_odd(path: &str) -> bool {

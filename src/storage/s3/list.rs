@@ -50,7 +50,7 @@ pub(super) fn list_after(
     let mut objects = Vec::new();
     let mut next = after.map(Next::After);
     loop {
-        let page = page(bucket, prefix, next.as_ref(), None)?;
+        let page = page(bucket, prefix, next.as_ref())?;
         objects.extend(page.objects);
         match page.next {
             None => break,
@@ -72,24 +72,13 @@ pub(super) fn list_after(
     Ok(objects)
 }
 
-/// Whether there is an object whose key begins with `prefix`.
-pub(super) fn any(bucket: &Bucket, prefix: &str) -> Result<bool, StorageError> {
-    Ok(!page(bucket, prefix, None, Some("1"))?.objects.is_empty())
-}
-
-fn page(
-    bucket: &Bucket,
-    prefix: &str,
-    next: Option<&Next>,
-    most: Option<&str>,
-) -> Result<Page, StorageError> {
+fn page(bucket: &Bucket, prefix: &str, next: Option<&Next>) -> Result<Page, StorageError> {
     let mut query = vec![("list-type", "2"), ("prefix", prefix)];
     match next {
         Some(Next::Token(token)) => query.push(("continuation-token", token)),
         Some(Next::After(key)) => query.extend([("start-after", key.as_str()), ("marker", key)]),
         None => {}
     }
-    query.extend(most.map(|most| ("max-keys", most)));
     let ask = Ask {
         query: &query,
         ..Ask::new(Method::Get, "")

@@ -33,6 +33,7 @@ use std::time::Duration;
 use self::bucket::Bucket;
 use self::claim::Claim;
 use self::put::{Conditions, Object, Writing};
+use super::generations::{self, GenerationFile, GenerationName};
 use super::memory::Memory;
 use super::{ByteRange, Content, FileInfo, FileName, Network, Rival, Storage, StorageError};
 use crate::ltx::Header;
@@ -266,7 +267,26 @@ impl Storage for S3Storage {
         delete::delete(&self.bucket, &keys)
     }
 
-    fn holds_litestream_03(&self) -> Result<bool, StorageError> {
-        list::any(&self.bucket, &format!("{}/generations/", self.path()))
+    fn list_generations(&self) -> Result<Vec<GenerationFile>, StorageError> {
+        let top = keys::generations_top(self.path());
+        let prefix = format!("{top}{}/", generations::FOLDER);
+        let file = |object: list::Object| {
+            Some(GenerationFile {
+                name: GenerationName::parse(object.key.strip_prefix(&top)?)?,
+                size: object.size,
+                created: object.modified,
+            })
+        };
+        let objects = list::list(&self.bucket, &prefix)?;
+        Ok(objects.into_iter().filter_map(file).collect())
+    }
+
+    fn read_generation(
+        &self,
+        name: GenerationName,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send>, StorageError> {
+        let key = format!("{}{name}", keys::generations_top(self.path()));
+        get::read(&self.bucket, &key, ByteRange::From(offset))
     }
 }

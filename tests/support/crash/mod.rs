@@ -234,6 +234,15 @@ impl FileSystem for CrashFiles {
         Ok(inside.map(entry).collect())
     }
 
+    fn directories(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.need_directory(path)?;
+        let machine = self.machine();
+        let inside = machine.disk.directories.iter();
+        let inside = inside.filter(|directory| *directory != path && parent(directory) == path);
+        let name = |directory: &PathBuf| directory.file_name()?.to_str().map(str::to_owned);
+        Ok(inside.filter_map(name).collect())
+    }
+
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         let inode = match self.id(path) {
             Ok(id) => id + 1,
