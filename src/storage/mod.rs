@@ -13,6 +13,7 @@ mod memory;
 mod network;
 mod pieces;
 pub mod s3;
+pub mod sftp;
 
 use std::io::{self, Read, Write};
 
