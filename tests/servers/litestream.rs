@@ -6,6 +6,7 @@ use crate::support::process::{eventually, wait_until};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::rig::{Program, Rig, Settings};
 use crate::support::s3::{Kind, S3Server, Tls};
+use crate::support::sftp::{self as ssh, SftpServer};
 
 const LITESTREAM: Program = Program::Litestream17;
 
@@ -55,6 +56,33 @@ fn works_on_every_server() {
             println!("{kind:?}, TLS {tls:?}");
             works(Place::on(&S3Server::shared(kind, *tls)));
         }
+    }
+}
+
+#[test]
+fn works_on_every_ssh_server() {
+    for kind in ssh::Kind::ALL {
+        println!("{kind:?}");
+        let server = SftpServer::shared(kind);
+        let rig = Rig::with_replica(Place::on_sftp(&server));
+        let mut session = Session::create(&rig.db());
+        let litestream = rig.start(LITESTREAM);
+        is_replicated(&rig, &mut session);
+        litestream.stop().well();
+        let files = rig.files(0);
+        let place = rig.place().sftp();
+        assert_eq!(place.server().kind(), kind);
+        assert!(place.local().join("ltx/0").is_dir());
+
+        // The raw view of the same files.
+        let place = rig.place();
+        let bytes = place.read(0, &files[0]);
+        assert!(bytes.starts_with(b"LTX1"));
+        place.remove(0, &files[0]);
+        assert_eq!(rig.files(0), files[1..]);
+        place.write(0, &files[0], &bytes);
+        assert_eq!(rig.files(0), files);
+        assert!(rig.restored_sum(LITESTREAM, Some(1)).is_ok());
     }
 }
 

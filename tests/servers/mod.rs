@@ -1,5 +1,6 @@
-//! The tests' own tools tested: the S3 servers and the fault proxy.
+//! The tests' own tools tested: the servers of S3 and SFTP, and the fault proxy.
 
 mod litestream;
 mod proxy;
 mod s3;
+mod sftp;

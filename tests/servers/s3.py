@@ -23,45 +23,24 @@ At the end of standard input the server is killed. Should this program itself be
 
 import argparse
 import base64
-import ctypes
 import glob
 import json
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 # Nothing is to be left in the tree.
 sys.dont_write_bytecode = True
-from s3client import Client, S3Error  # noqa: E402
+from s3client import Client  # noqa: E402
+from serving import Ports, ServerError, die_with_us, run, serve  # noqa: E402
 
 PATIENCE = 60
 DOMAIN = "s3.localhost"
 TLS = ("seaweedfs", "rclone")
 NAMES = f"IP:127.0.0.1,IP:::1,DNS:localhost,DNS:{DOMAIN},DNS:*.{DOMAIN}"
-
-
-class Ports:
-    """Free ports, held by sockets that are bound but don't listen: servers set SO_REUSEADDR and get them all the
-    same, others don't, so the server finds its ports free when it is started again."""
-
-    def __init__(self, count: int) -> None:
-        self.sockets = []
-        for _ in range(count):
-            held = socket.socket()
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.bind(("127.0.0.1", 0))
-            self.sockets.append(held)
-
-    def __getitem__(self, index: int) -> int:
-        return self.sockets[index].getsockname()[1]
-
-    def __iter__(self):
-        return (self[index] for index in range(len(self.sockets)))
 
 
 class Server:
@@ -169,7 +148,7 @@ class Server:
     def start(self) -> dict:
         """Starts the server and waits until it works."""
         if self.process and self.process.poll() is None:
-            raise S3Error("it is running")
+            raise ServerError("it is running")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 getattr(self, f"command_{self.kind}")(), env=self.environment(), cwd=self.dir, preexec_fn=die_with_us,
@@ -188,11 +167,11 @@ class Server:
                 self.client.demand((200,), "GET", key)
                 self.client.demand((200, 204), "DELETE", key)
                 return
-            except (OSError, S3Error) as error:
+            except (OSError, ServerError) as error:
                 if self.process.poll() is not None:
-                    raise S3Error(f"{self.kind} has ended\n{self.last_words()}") from error
+                    raise ServerError(f"{self.kind} has ended\n{self.last_words()}") from error
                 if time.monotonic() > deadline:
-                    raise S3Error(f"{self.kind} is not ready: {error}\n{self.last_words()}") from error
+                    raise ServerError(f"{self.kind} is not ready: {error}\n{self.last_words()}") from error
                 time.sleep(0.05)
 
     def last_words(self) -> str:
@@ -266,25 +245,6 @@ class Server:
 COMMANDS = ("kill", "stop", "start", "freeze", "thaw", "list", "put", "get", "head", "delete", "request")
 
 
-def answer(server: Server, line: str) -> dict:
-    """Does what a line of standard input says."""
-    try:
-        order = json.loads(line) if line.startswith("{") else {"do": line.strip()}
-        command = order.pop("do")
-        if command not in COMMANDS:
-            raise S3Error(f"unknown command {command!r}")
-        return getattr(server, command)(**order)
-    except (OSError, S3Error, TypeError, ValueError) as error:
-        return {"error": f"{type(error).__name__}: {error}"}
-
-
-def die_with_us() -> None:
-    """In the server before it starts: the kernel kills it when we end, however that happens."""
-    set_parent_death_signal = 1
-    if ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL) != 0:
-        os._exit(127)
-
-
 def make_certificate(directory: str) -> None:
     """ca.pem, server.pem and server.key, with keys that are quickly made."""
     path = lambda name: os.path.join(directory, name)
@@ -304,12 +264,6 @@ def make_certificate(directory: str) -> None:
     )
 
 
-def run(command: list) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        raise SystemExit(f"s3.py: {command}:\n{done.stdout.decode(errors='replace')}")
-
-
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("kind", choices=("seaweedfs", "juicefs", "rclone", "garage"))
@@ -324,23 +278,6 @@ def options() -> argparse.Namespace:
     return chosen
 
 
-def main() -> None:
-    chosen = options()
-    # From the first moment on, so that whatever is half made goes too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    server = Server(chosen)
-    try:
-        server.prepare()
-        print(json.dumps(server.start()), flush=True)
-        for line in sys.stdin:
-            print(json.dumps(answer(server, line)), flush=True)
-    except S3Error as error:
-        raise SystemExit(f"s3.py: {error}") from error
-    finally:
-        server.kill()
-        if chosen.remove:
-            shutil.rmtree(chosen.dir, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    chosen = options()
+    serve(Server(chosen), COMMANDS, chosen)

@@ -9,9 +9,7 @@ import ssl
 import urllib.parse
 import xml.etree.ElementTree as xml
 
-
-class S3Error(Exception):
-    """The server refused."""
+from serving import ServerError
 
 
 class Client:
@@ -67,7 +65,7 @@ class Client:
         """A request that has to be answered with one of the `wanted` statuses; gives headers and body."""
         status, answered, content = self.request(method, path, query, headers, body)
         if status not in wanted:
-            raise S3Error(f"{method} {path} {query}: {status} {content[:500].decode(errors='replace')}")
+            raise ServerError(f"{method} {path} {query}: {status} {content[:500].decode(errors='replace')}")
         return answered, content
 
     def list(self, bucket: str, prefix: str) -> list:

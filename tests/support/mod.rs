@@ -14,6 +14,7 @@ pub(crate) mod rig;
 pub(crate) mod s3;
 pub(crate) mod scratch;
 pub(crate) mod server;
+pub(crate) mod sftp;
 pub(crate) mod states;
 pub(crate) mod title;
 pub(crate) mod witness;

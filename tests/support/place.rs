@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::proxy::Proxy;
 use super::s3::S3Server;
+use super::sftp::SftpServer;
 
 /// The place.
 #[derive(Clone)]
 pub(crate) enum Place {
     Directory(PathBuf),
     S3(OnS3),
+    Sftp(OnSftp),
 }
 
 /// What Litestream makes of a URL without a path, and so do we.
@@ -26,7 +28,26 @@ pub(crate) struct OnS3 {
     virtual_host: bool,
 }
 
+/// A directory of the user of an SSH server.
+#[derive(Clone)]
+pub(crate) struct OnSftp {
+    server: SftpServer,
+    /// Where the programs find the server.
+    port: u16,
+    /// The directory's name below [`SftpServer::place`].
+    name: String,
+}
+
 impl Place {
+    /// A new place on this server.
+    pub(crate) fn on_sftp(server: &SftpServer) -> Place {
+        Place::Sftp(OnSftp {
+            port: server.port(),
+            name: server.fresh_name(),
+            server: server.clone(),
+        })
+    }
+
     /// A new place on this server.
     pub(crate) fn on(server: &S3Server) -> Place {
         Place::S3(OnS3 {
@@ -44,6 +65,10 @@ impl Place {
 
     /// The same, with the programs going through this proxy.
     pub(crate) fn through(self, proxy: &Proxy) -> Place {
+        if let Place::Sftp(place) = self {
+            let port = proxy.port();
+            return Place::Sftp(OnSftp { port, ..place });
+        }
         let endpoint = match self.s3().virtual_host {
             true => proxy.vhost_endpoint(),
             false => proxy.endpoint(),
@@ -68,6 +93,10 @@ impl Place {
                 place.path += "-";
                 place.path += name;
             }),
+            Place::Sftp(place) => Place::Sftp(OnSftp {
+                name: format!("{}-{name}", place.name),
+                ..place.clone()
+            }),
         }
     }
 
@@ -82,6 +111,11 @@ impl Place {
                 place.server.region(),
                 !place.virtual_host
             ),
+            Place::Sftp(place) => {
+                let (user, password) = (place.server.user(), place.server.password());
+                let host = format!("127.0.0.1:{}", place.port);
+                format!("sftp://{user}:{password}@{host}{}", place.path())
+            }
         }
     }
 
@@ -90,6 +124,10 @@ impl Place {
         match self {
             Place::Directory(path) => path.display().to_string(),
             Place::S3(place) => place.short_url(),
+            Place::Sftp(place) => {
+                let user = place.server.user();
+                format!("sftp://{user}@127.0.0.1:{}{}", place.port, place.path())
+            }
         }
     }
 
@@ -110,13 +148,21 @@ impl Place {
                 place.server.secret_access_key(),
                 !place.virtual_host
             ),
+            Place::Sftp(place) => format!(
+                "type: sftp, host: \"127.0.0.1:{}\", user: {}, key-path: \"{}\", host-key: \"{}\", path: \"{}\"",
+                place.port,
+                place.server.user(),
+                place.server.key().display(),
+                place.server.host_key(),
+                place.path(),
+            ),
         }
     }
 
     /// What the environment has to say to a program that is given the configuration: whom to trust.
     pub(crate) fn roots(&self) -> Vec<(&'static str, String)> {
         let ca_file = match self {
-            Place::Directory(_) => None,
+            Place::Directory(_) | Place::Sftp(_) => None,
             Place::S3(place) => place.server.ca_file(),
         };
         let variable = |path: PathBuf| ("SSL_CERT_FILE", path.display().to_string());
@@ -126,9 +172,13 @@ impl Place {
     /// What the environment has to say to a program that is given the URL: the keys too.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut variables = self.roots();
-        if let Place::S3(OnS3 { server, .. }) = self {
-            variables.push(("AWS_ACCESS_KEY_ID", server.access_key_id()));
-            variables.push(("AWS_SECRET_ACCESS_KEY", server.secret_access_key()));
+        match self {
+            Place::Directory(_) => {}
+            Place::S3(OnS3 { server, .. }) => {
+                variables.push(("AWS_ACCESS_KEY_ID", server.access_key_id()));
+                variables.push(("AWS_SECRET_ACCESS_KEY", server.secret_access_key()));
+            }
+            Place::Sftp(place) => variables.push(("PATH", place.server.path_of_user(place.port))),
         }
         variables
     }
@@ -138,7 +188,7 @@ impl Place {
     pub(crate) fn directory(&self) -> &Path {
         match self {
             Place::Directory(path) => path,
-            Place::S3(_) => panic!("this replica is not in a directory"),
+            Place::S3(_) | Place::Sftp(_) => panic!("this replica is not in a directory"),
         }
     }
 
@@ -146,12 +196,8 @@ impl Place {
     #[track_caller]
     pub(crate) fn files(&self, level: u8) -> Vec<String> {
         let mut names: Vec<String> = match self {
-            Place::Directory(path) => match std::fs::read_dir(path.join(format!("ltx/{level}"))) {
-                Ok(entries) => entries
-                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                    .collect(),
-                Err(_) => Vec::new(),
-            },
+            Place::Directory(path) => names_in(&path.join(format!("ltx/{level}"))),
+            Place::Sftp(place) => names_in(&place.local().join(format!("ltx/{level}"))),
             Place::S3(place) => {
                 let prefix = place.key(level, "");
                 let objects = place.server.objects(&prefix);
@@ -185,6 +231,7 @@ impl Place {
     pub(crate) fn read(&self, level: u8, name: &str) -> Vec<u8> {
         match self {
             Place::Directory(path) => std::fs::read(file(path, level, name)).unwrap(),
+            Place::Sftp(place) => std::fs::read(file(&place.local(), level, name)).unwrap(),
             Place::S3(place) => place.server.get(&place.key(level, name)),
         }
     }
@@ -193,10 +240,10 @@ impl Place {
     #[track_caller]
     pub(crate) fn write(&self, level: u8, name: &str, bytes: &[u8]) {
         match self {
-            Place::Directory(path) => {
-                let file = file(path, level, name);
-                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-                std::fs::write(file, bytes).unwrap();
+            Place::Directory(path) => put(&file(path, level, name), bytes),
+            Place::Sftp(place) => {
+                put(&file(&place.local(), level, name), bytes);
+                place.server.give_to_user(&place.local());
             }
             Place::S3(place) => place.server.put(&place.key(level, name), bytes),
         }
@@ -207,6 +254,7 @@ impl Place {
     pub(crate) fn remove(&self, level: u8, name: &str) {
         match self {
             Place::Directory(path) => std::fs::remove_file(file(path, level, name)).unwrap(),
+            Place::Sftp(place) => std::fs::remove_file(file(&place.local(), level, name)).unwrap(),
             Place::S3(place) => place.server.delete(&place.key(level, name)),
         }
     }
@@ -216,14 +264,23 @@ impl Place {
     pub(crate) fn s3(&self) -> &OnS3 {
         match self {
             Place::S3(place) => place,
-            Place::Directory(path) => panic!("{} is a directory", path.display()),
+            Place::Directory(_) | Place::Sftp(_) => panic!("{} is not on S3", self.location()),
+        }
+    }
+
+    /// The place on SFTP.
+    #[track_caller]
+    pub(crate) fn sftp(&self) -> &OnSftp {
+        match self {
+            Place::Sftp(place) => place,
+            Place::Directory(_) | Place::S3(_) => panic!("{} is not on SFTP", self.location()),
         }
     }
 
     fn changed(mut self, change: impl FnOnce(&mut OnS3)) -> Place {
         match &mut self {
             Place::S3(place) => change(place),
-            Place::Directory(path) => panic!("{} is a directory", path.display()),
+            Place::Directory(_) | Place::Sftp(_) => panic!("{} is not on S3", self.location()),
         }
         self
     }
@@ -253,6 +310,37 @@ impl OnS3 {
     pub(crate) fn key(&self, level: u8, name: &str) -> String {
         format!("{}/{level:04x}/{name}", self.path)
     }
+}
+
+impl OnSftp {
+    /// The server.
+    pub(crate) fn server(&self) -> &SftpServer {
+        &self.server
+    }
+
+    /// The directory as the server's user sees it, absolute.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.server.place(), self.name)
+    }
+
+    /// The same as this machine sees it.
+    pub(crate) fn local(&self) -> PathBuf {
+        self.server.local().join(&self.name)
+    }
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn put(file: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, bytes).unwrap();
 }
 
 fn file(directory: &Path, level: u8, name: &str) -> PathBuf {

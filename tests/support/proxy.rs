@@ -1,4 +1,4 @@
-//! What networks and storages do to a backup: a proxy before an S3 server that counts requests and bytes, and strikes
+//! What networks and storages do to a backup: a proxy before an S3 or SSH server that counts requests and bytes, and strikes
 //! them with faults, see `tests/servers/proxy.py`.
 
 use std::collections::HashMap;
@@ -7,6 +7,7 @@ use tinyjson::JsonValue;
 
 use super::helper::{Helper, field, number, string, text};
 use super::s3::{S3Server, Tls};
+use super::sftp::SftpServer;
 
 /// The proxy. Ends when it is dropped.
 pub(crate) struct Proxy {
@@ -122,17 +123,27 @@ impl Proxy {
         Proxy::launch(server, Tls::Off, false)
     }
 
+    /// A new one that passes bytes on to an SSH server, of which it understands nothing.
+    #[track_caller]
+    pub(crate) fn before_ssh(server: &SftpServer) -> Proxy {
+        Proxy::start(server.port(), true, "ssh", false)
+    }
+
     #[track_caller]
     fn launch(server: &S3Server, tls: Tls, ipv6: bool) -> Proxy {
-        let upstream = server.port().to_string();
+        match tls {
+            Tls::Off => Proxy::start(server.port(), false, "http", ipv6),
+            Tls::On => Proxy::start(server.port(), true, "https", ipv6),
+        }
+    }
+
+    #[track_caller]
+    fn start(upstream: u16, raw: bool, scheme: &'static str, ipv6: bool) -> Proxy {
+        let upstream = upstream.to_string();
         let mut arguments = vec![upstream.as_str()];
-        let scheme = match tls {
-            Tls::Off => "http",
-            Tls::On => {
-                arguments.push("--raw");
-                "https"
-            }
-        };
+        if raw {
+            arguments.push("--raw");
+        }
         if ipv6 {
             arguments.push("--ipv6");
         }
