@@ -5,6 +5,7 @@ use super::apply::Job;
 use super::error::RestoreError;
 use super::image::Image;
 use super::journal::Journal;
+use super::older::Older;
 use super::output::{Side, status};
 use super::plan::Plan;
 use crate::ltx::{Bookmark, Checksum, Header};
@@ -25,8 +26,10 @@ pub(super) struct Build<'fs> {
     noted: Option<Checksum>,
     /// What an interrupted restore was about to read on.
     current: Option<(FileInfo, Bookmark)>,
-    /// The image does not know the checksum of what was there before.
-    resumed: bool,
+    /// Not all of it was read from files that were read whole: only what the newest file says can vouch for it.
+    is_patched: bool,
+    /// Files that were read, and their sizes in bytes.
+    read: (usize, u64),
     /// What was there before newer files are put over it.
     below: Option<Vec<u64>>,
     /// Bytes read since it was noted.
@@ -48,7 +51,8 @@ impl<'fs> Build<'fs> {
             top,
             noted,
             current: None,
-            resumed: false,
+            is_patched: false,
+            read: (0, 0),
             below: None,
             unnoted: 0,
         })
@@ -78,7 +82,8 @@ impl<'fs> Build<'fs> {
             top: journal.top,
             noted: journal.noted,
             current: Some(journal.current),
-            resumed: true,
+            is_patched: true,
+            read: (0, 0),
             below: None,
             unnoted: 0,
         })
@@ -95,14 +100,86 @@ impl<'fs> Build<'fs> {
         current.any(|(current, _)| file.name.txids.max() > current.name.txids.max())
     }
 
-    /// How many bytes of a plan need not be read.
-    pub(super) fn spared(&self, plan: &Plan) -> u64 {
-        let whole = plan
-            .files
-            .iter()
-            .filter(|file| file.name.txids.max() <= self.top && self.holds(**file));
-        let begun = self.current.as_ref().map_or(0, |(_, at)| at.offset());
-        whole.map(|file| file.size).sum::<u64>() + begun
+    /// How many bytes of a plan need not be read, another restore having done it.
+    pub(super) fn spare(&mut self, plan: &Plan) -> u64 {
+        for file in plan.files.iter() {
+            if file.name.txids.max() <= self.top && self.holds(*file) {
+                self.count(file.size);
+            }
+        }
+        self.read.1 + self.current.as_ref().map_or(0, |(_, at)| at.offset())
+    }
+
+    /// Counts a file of which so many bytes were read.
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.read.0 += 1;
+        self.read.1 += bytes;
+    }
+
+    /// What the newest file says that the database is makes more possible: that of what there is, the rest is told.
+    pub(super) fn rely_on_checksum(&mut self, job: &Job<'_, 'fs>) -> Result<(), RestoreError> {
+        if self.noted.is_none() {
+            return Ok(());
+        }
+        let older = match job.reads_all {
+            true => None,
+            false => Older::look(job.fs, job.output, self.page_size, self.commit),
+        };
+        let there = self.side.checksum(self.page_size, self.image.pages())?;
+        self.image.count_on(there, older);
+        Ok(())
+    }
+
+    /// Whether pages may come from an older copy.
+    pub(super) fn has_older(&self) -> bool {
+        self.image.has_older()
+    }
+
+    /// Takes what is missing from the older copy, if that makes it whole. Gives whether it does.
+    pub(super) fn complete_from_older(&mut self) -> Result<bool, RestoreError> {
+        let Some(older) = self.image.completed_by(self.noted) else {
+            return Ok(false);
+        };
+        let page_bytes = u64::from(self.page_size.bytes());
+        let pages = (1..=self.commit.0).map_while(PageNumber::new);
+        let missing: Vec<u64> = pages
+            .filter(|page| self.image.lacks(*page))
+            .map(|page| page.offset(self.page_size))
+            .collect();
+        for run in missing.chunk_by(|a, b| a + page_bytes == *b) {
+            let (offset, length) = (run[0], run.len() as u64 * page_bytes);
+            self.side
+                .write(|file| file.copy_range(older.path(), offset, length))?;
+        }
+        log::info!("{} pages are those of the older copy", missing.len());
+        self.is_patched = true;
+        self.image.complete();
+        let pages = (1..=self.commit.0).map_while(PageNumber::new);
+        let copied = self.side.checksum(self.page_size, pages)?;
+        self.image.count_on(copied, None);
+        Ok(true)
+    }
+
+    /// Whether an interrupted restore has read pages of `file`.
+    pub(super) fn has_begun(&self, file: FileInfo) -> bool {
+        let mut current = self.current.iter();
+        current.any(|(current, at)| current.name == file.name && at.offset() > Header::BYTES as u64)
+    }
+
+    /// Whether only parts of `file` may be read, and much of it would be of no use.
+    pub(super) fn can_take_parts(&self, file: FileInfo) -> bool {
+        let had: u32 = self.image.have().iter().map(|word| word.count_ones()).sum();
+        self.noted.is_some() && !self.has_begun(file) && had >= self.commit.0 / 8
+    }
+
+    /// Whether a page is missing.
+    pub(super) fn lacks(&self, page: PageNumber) -> bool {
+        self.image.lacks(page)
+    }
+
+    /// Says that files are read in parts.
+    pub(super) fn patch(&mut self) {
+        self.is_patched = true;
     }
 
     /// Where to go on in the next file.
@@ -188,8 +265,9 @@ impl<'fs> Build<'fs> {
         }
     }
 
-    /// The whole database, every file of `plan` having been read.
-    pub(super) fn finish(self, plan: &Plan) -> Result<Side<'fs>, RestoreError> {
+    /// The whole database, all that is needed of `plan` having been read; none where it is not what it should be, and
+    /// only parts of files were read for it.
+    pub(super) fn finish(self, plan: &Plan) -> Result<Option<Built<'fs>>, RestoreError> {
         let (Some(oldest), Some(newest)) = (plan.files.first(), plan.files.last()) else {
             return Err(RestoreError::NothingPlanned);
         };
@@ -201,14 +279,17 @@ impl<'fs> Build<'fs> {
         if let Some(page) = self.image.missing() {
             return Err(RestoreError::MissingPage { page });
         }
-        let checksum = match (self.resumed, self.noted) {
-            (true, Some(_)) => Some(self.side.checksum(self.page_size, self.commit)?),
-            _ => self.image.checksum(),
-        };
-        if checksum != self.noted {
-            return Err(RestoreError::OtherDatabase { file: newest.name });
+        if self.image.checksum() != self.noted {
+            return match self.is_patched {
+                true => Ok(None),
+                false => Err(RestoreError::OtherDatabase { file: newest.name }),
+            };
         }
-        Ok(self.side)
+        Ok(Some(Built {
+            side: self.side,
+            files: self.read.0,
+            bytes: self.read.1,
+        }))
     }
 
     fn journal(&self, high: Txid, current: (FileInfo, Bookmark)) -> Journal {
@@ -224,6 +305,16 @@ impl<'fs> Build<'fs> {
             have: self.image.have().to_vec(),
         }
     }
+}
+
+/// A database that is whole, and what was read for it.
+pub(super) struct Built<'fs> {
+    /// The file.
+    pub(super) side: Side<'fs>,
+    /// How many files of the replica were read.
+    pub(super) files: usize,
+    /// How many bytes of them.
+    pub(super) bytes: u64,
 }
 
 /// Whether what `journal` tells of is on the way to the end of `plan`.

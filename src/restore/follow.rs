@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::RestoreError;
-use super::fetch::{Fetch, storage_error};
+use super::fetch::{Fetch, Span, storage_error};
 use super::proof::{Pages, Proof};
 use super::{PAUSES, note, plan};
 use crate::ltx::{self, Decoder, Header};
@@ -346,8 +346,7 @@ impl Follower {
             _ => Spool::beside(&self.output)
                 .map_err(|error| RestoreError::io("make room beside", &self.output, error))?,
         };
-        let mut ignored = |_| ();
-        let mut fetch = Fetch::new(&*self.storage, file, &PAUSES, &mut ignored);
+        let mut fetch = Fetch::new(&*self.storage, Span::rest(file, 0), &PAUSES);
         let mut buffer = vec![0; 64 << 10];
         loop {
             let count = match fetch.read(&mut buffer) {

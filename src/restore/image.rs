@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::older::Older;
 use crate::ltx::Checksum;
 use crate::sys::fs::OpenFile;
 use crate::units::{PageCount, PageNumber, PageSize};
@@ -22,6 +23,8 @@ pub(super) struct Image {
     checksum: Option<Checksum>,
     /// The file may hold other content than zeros where pages are put.
     over_content: bool,
+    /// A copy that may have the pages that are missing.
+    older: Option<Older>,
 }
 
 impl Image {
@@ -35,6 +38,7 @@ impl Image {
             run_start: 0,
             checksum: is_checked.then_some(Checksum::EMPTY_DATABASE),
             over_content: false,
+            older: None,
         };
         // The lock page has no content but zeros, which is what the file has there.
         if commit.holds(page_size.lock_page()) {
@@ -69,6 +73,44 @@ impl Image {
         &self.have
     }
 
+    /// The pages that are there.
+    pub(super) fn pages(&self) -> impl Iterator<Item = PageNumber> {
+        let all = (1..=self.commit.0).map_while(PageNumber::new);
+        all.filter(|page| !self.lacks(*page))
+    }
+
+    /// Whether a page is missing.
+    pub(super) fn lacks(&self, page: PageNumber) -> bool {
+        let index = page.value() as usize - 1;
+        self.commit.holds(page) && self.have[index / 64] & 1 << (index % 64) == 0
+    }
+
+    /// From now on its checksum is computed, that of the pages there are being `checksum`, and an older copy will do
+    /// for what is missing as soon as it fits.
+    pub(super) fn count_on(&mut self, checksum: Checksum, mut older: Option<Older>) {
+        if let Some(older) = &mut older {
+            self.pages().for_each(|page| older.replaced(page));
+        }
+        self.checksum = Some(checksum);
+        self.older = older;
+    }
+
+    /// Whether there is an older copy.
+    pub(super) fn has_older(&self) -> bool {
+        self.older.is_some()
+    }
+
+    /// The older copy, if with what it has of the missing pages this is the database `whole`.
+    pub(super) fn completed_by(&self, whole: Option<Checksum>) -> Option<&Older> {
+        let older = self.older.as_ref()?;
+        older.completes(self.checksum?, whole?).then_some(older)
+    }
+
+    /// Takes all pages for there.
+    pub(super) fn complete(&mut self) {
+        self.have.fill(u64::MAX);
+    }
+
     /// Puts a page into `file`, unless a newer file gave it already or the database has shrunk below it since.
     pub(super) fn put(
         &mut self,
@@ -82,6 +124,9 @@ impl Image {
         }
         if let Some(checksum) = &mut self.checksum {
             *checksum = checksum.toggle(Checksum::of_page(page, data));
+        }
+        if let Some(older) = &mut self.older {
+            older.replaced(page);
         }
         // A page of zeros is there already, as a hole: no space, no wear.
         if !self.over_content && data.iter().all(|&byte| byte == 0) {

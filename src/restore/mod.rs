@@ -4,6 +4,7 @@
 //! The rule: a restored database is complete, made of verified files only, and exactly what was asked for; else
 //! the output stays what it was.
 
+mod ahead;
 mod apply;
 mod around;
 mod aside;
@@ -18,8 +19,10 @@ mod integrity;
 mod journal;
 mod note;
 mod nowhere;
+mod older;
 mod output;
 pub mod page;
+mod parts;
 pub mod plan;
 mod points;
 mod proof;
@@ -46,6 +49,7 @@ pub use prove::{Checked, Left, Part, check_part, left, prove};
 pub use usable::{Condition, examine};
 
 use self::apply::Job;
+use self::build::Built;
 use self::output::{Published, Side};
 use self::replan::Replans;
 use crate::storage::{FileInfo, Storage};
@@ -55,6 +59,9 @@ use crate::units::{Timestamp, Txid};
 /// How often a replica is listed again because its files do not join. A listing is not of one moment: a file
 /// may have come and gone between two of its parts.
 const RELISTS_MAX: usize = 3;
+
+/// So many requests at a time. Each takes a connection, and memory.
+pub const PARALLELISM: usize = 4;
 
 /// Less than this is fetched anew rather than noted.
 const NOTE_EVERY: u64 = 2 << 20;
@@ -73,6 +80,10 @@ pub struct Options {
     /// After how many bytes, at least, it is put on disk how far a restore has come, for one that goes on after it was
     /// interrupted. In large restores it is a thirty-second of all.
     pub note_every: u64,
+    /// How many requests are under way at a time, at most: at least one. Each but one takes up to 1 MiB of memory.
+    pub parallelism: usize,
+    /// Every file of the plan is read whole, as a proof has to, where less would do too.
+    pub reads_all: bool,
     /// Where the output is.
     pub files: Arc<dyn FileSystem>,
 }
@@ -85,6 +96,8 @@ impl Default for Options {
             is_followed: false,
             pauses: PAUSES.to_vec(),
             note_every: NOTE_EVERY,
+            parallelism: PARALLELISM,
+            reads_all: false,
             files: Arc::new(SystemFiles),
         }
     }
@@ -110,7 +123,7 @@ pub struct Report {
     pub window: Option<(Timestamp, Timestamp)>,
     /// How many files were read.
     pub files: usize,
-    /// Their sizes in bytes.
+    /// What was read of them, in bytes.
     pub bytes: u64,
     /// How long it took.
     pub duration: Duration,
@@ -156,7 +169,7 @@ fn carry_out(
     let mut useless = Vec::new();
     loop {
         let error = match build(&plan, storage, output, options, progress) {
-            Ok(side) => return finish(side, &plan, options, start),
+            Ok(built) => return finish(built, &plan, options, start),
             // The newest file says how large the database is, and has not been read whole so far.
             Err(error @ RestoreError::NoSpace { .. }) => {
                 let newest = *plan.files.last().ok_or(RestoreError::NothingPlanned)?;
@@ -197,8 +210,8 @@ pub fn run(
     if !is_free(output, options)? {
         return Ok(Outcome::KeptExisting);
     }
-    let side = build(plan, storage, output, options, progress)?;
-    finish(side, plan, options, start)
+    let built = build(plan, storage, output, options, progress)?;
+    finish(built, plan, options, start)
 }
 
 fn build<'a>(
@@ -207,7 +220,7 @@ fn build<'a>(
     output: &Path,
     options: &'a Options,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Side<'a>, RestoreError> {
+) -> Result<Built<'a>, RestoreError> {
     let job = Job {
         plan,
         storage,
@@ -215,16 +228,19 @@ fn build<'a>(
         output,
         pauses: &options.pauses,
         note_every: options.note_every.max(plan.bytes / 32),
+        parallelism: options.parallelism,
+        reads_all: options.reads_all,
     };
     apply::apply(&job, progress)
 }
 
 fn finish(
-    mut side: Side<'_>,
+    built: Built<'_>,
     plan: &Plan,
     options: &Options,
     start: Instant,
 ) -> Result<Outcome, RestoreError> {
+    let mut side = built.side;
     if options.is_followed {
         side.write(follow::leave_wal_mode)?;
     }
@@ -241,8 +257,8 @@ fn finish(
             txid: plan.txids.max(),
             last,
             window: plan.window,
-            files: plan.files.len(),
-            bytes: plan.bytes,
+            files: built.files,
+            bytes: built.bytes,
             duration: start.elapsed(),
         }),
     })

@@ -87,6 +87,9 @@ impl OpenFile for Nothing {
     fn read_exact_at(&self, _bytes: &mut [u8], _offset: u64) -> io::Result<()> {
         nothing()
     }
+    fn copy_range(&mut self, _source: &Path, _offset: u64, _length: u64) -> io::Result<()> {
+        nothing()
+    }
     fn set_len(&mut self, _size: u64) -> io::Result<()> {
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::journal::Journal;
 use crate::ltx::Checksum;
 use crate::sys::fs::{DirectoryLock, FileSystem, OpenFile, Status, parent, publish, with_suffix};
 use crate::sys::temporary;
-use crate::units::{PageCount, PageNumber, PageSize};
+use crate::units::{PageNumber, PageSize};
 
 /// What SQLite keeps beside a database.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -180,21 +180,19 @@ impl<'a> Side<'a> {
         name.to_string_lossy().into_owned()
     }
 
-    /// LTX's checksum of the database of `commit` pages in it.
+    /// LTX's checksum of a database of these pages, as they are in it.
     pub(super) fn checksum(
         &self,
         page_size: PageSize,
-        commit: PageCount,
+        pages: impl Iterator<Item = PageNumber>,
     ) -> Result<Checksum, RestoreError> {
         let file = self.file.as_deref().expect("open until published");
         let mut content = vec![0; page_size.bytes() as usize];
         let mut checksum = Checksum::EMPTY_DATABASE;
-        for page in (1..=commit.0).map_while(PageNumber::new) {
-            if page != page_size.lock_page() {
-                file.read_exact_at(&mut content, page.offset(page_size))
-                    .map_err(|error| RestoreError::io("read", &self.path, error))?;
-                checksum = checksum.toggle(Checksum::of_page(page, &content));
-            }
+        for page in pages.filter(|page| *page != page_size.lock_page()) {
+            file.read_exact_at(&mut content, page.offset(page_size))
+                .map_err(|error| RestoreError::io("read", &self.path, error))?;
+            checksum = checksum.toggle(Checksum::of_page(page, &content));
         }
         Ok(checksum)
     }

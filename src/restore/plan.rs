@@ -14,6 +14,9 @@ use super::points::{earliest, history, window};
 use crate::storage::{FileInfo, FileName};
 use crate::units::{Level, Timestamp, Txid, TxidRange};
 
+/// So many files are read, at most, to come back to the state of an older copy.
+const BACK_MAX: usize = 64;
+
 /// What to restore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Target {
@@ -36,6 +39,9 @@ pub struct Plan {
     pub txids: TxidRange,
     /// Sum of the files' sizes in bytes.
     pub bytes: u64,
+    /// Those that lead back from where the oldest one ends to states before, newest first, for whoever has a copy of
+    /// such a state: as far as they take less than half of what the oldest one does.
+    pub back: Vec<FileInfo>,
     /// The times of the earliest and the latest state that could be restored, where a time was asked for.
     pub window: Option<(Timestamp, Timestamp)>,
 }
@@ -81,6 +87,9 @@ pub fn plan(files: &[FileInfo], target: Target) -> Result<Plan, PlanError> {
     Ok(Plan {
         txids: TxidRange::snapshot(reached),
         bytes: sum(&chain),
+        back: chain
+            .first()
+            .map_or_else(Vec::new, |base| back(&eligible, *base, reached)),
         files: chain,
         window: window(&points),
     })
@@ -103,6 +112,32 @@ pub(super) fn onward(files: &[FileInfo], at: Txid) -> Vec<FileInfo> {
     if chain.is_empty() {
         let base = base(files).filter(|base| base.name.txids.max() > at);
         return base.map_or_else(Vec::new, |base| cheapest(files, Some(base)).chain());
+    }
+    chain
+}
+
+/// See [`Plan::back`]; no file has anything beyond `top`.
+fn back(eligible: &[FileInfo], base: FileInfo, top: Txid) -> Vec<FileInfo> {
+    let mut chain = Vec::new();
+    let mut left = base.size / 2;
+    let mut at = base.name.txids.max();
+    while chain.len() < BACK_MAX {
+        // The further back the better: what is merged has no page twice.
+        let leads_back = |file: &&FileInfo| {
+            let (min, max) = (file.name.txids.min(), file.name.txids.max());
+            file.name.level != Level::SNAPSHOT && min <= at && at <= max && max <= top
+        };
+        let furthest = |file: &&FileInfo| (file.name.txids.min(), file.size);
+        let file = eligible.iter().filter(leads_back).min_by_key(furthest);
+        let Some(file) = file.filter(|file| file.size <= left) else {
+            return chain;
+        };
+        chain.push(*file);
+        left -= file.size;
+        match Txid::new(file.name.txids.min().value() - 1) {
+            Some(before) => at = before,
+            None => return chain,
+        }
     }
     chain
 }

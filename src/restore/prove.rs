@@ -92,6 +92,7 @@ const PLACE: &str = "/nowhere";
 fn options() -> Options {
     Options {
         note_every: u64::MAX,
+        reads_all: true,
         files: Arc::new(Nowhere),
         ..Options::default()
     }

@@ -135,6 +135,9 @@ pub trait OpenFile: Write + Send {
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Reads exactly `bytes.len()` bytes at `offset`.
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Makes `length` bytes from `offset` on those that the file `source` has there, sharing its blocks where the file
+    /// system can.
+    fn copy_range(&mut self, source: &Path, offset: u64, length: u64) -> io::Result<()>;
     /// Makes the file `size` bytes long, growing with zeros that take no space.
     fn set_len(&mut self, size: u64) -> io::Result<()>;
     /// Sets the modification time.
@@ -345,6 +348,20 @@ impl OpenFile for File {
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         FileExt::read_exact_at(self, bytes, offset)
+    }
+
+    fn copy_range(&mut self, source: &Path, offset: u64, length: u64) -> io::Result<()> {
+        let mut input = File::open(source)?;
+        input.seek(SeekFrom::Start(offset))?;
+        let position = self.stream_position()?;
+        self.seek(SeekFrom::Start(offset))?;
+        // Between files this is copy_file_range(2).
+        let copied = io::copy(&mut input.take(length), self)?;
+        self.seek(SeekFrom::Start(position))?;
+        match copied == length {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn set_len(&mut self, size: u64) -> io::Result<()> {

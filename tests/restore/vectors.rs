@@ -217,6 +217,7 @@ fn chain(paths: &[&str]) -> (Memory, Plan) {
     let plan = Plan {
         txids: TxidRange::snapshot(infos[infos.len() - 1].name.txids.max()),
         bytes: infos.iter().map(|file| file.size).sum(),
+        back: Vec::new(),
         window: None,
         files: infos,
     };

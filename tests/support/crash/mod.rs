@@ -312,6 +312,14 @@ impl OpenFile for CrashFile {
         Ok(())
     }
 
+    fn copy_range(&mut self, source: &Path, offset: u64, length: u64) -> io::Result<()> {
+        let mut bytes = vec![0; length as usize];
+        self.files
+            .read_from(source, offset)?
+            .read_exact(&mut bytes)?;
+        self.write_all_at(&bytes, offset)
+    }
+
     fn set_len(&mut self, size: u64) -> io::Result<()> {
         self.files.act(Operation::SetLen(self.id, size))
     }
