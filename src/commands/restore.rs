@@ -77,7 +77,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         flag(
             "parallelism",
             "N",
-            "Taken for Litestream's sake: files are read one after the other",
+            "How many requests at a time (default 4); each takes 1 MiB of memory",
         ),
         switch(
             "f",
@@ -91,6 +91,9 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         ),
     ],
 };
+
+/// More would be no faster anywhere.
+const PARALLELISM_MAX: usize = 64;
 
 /// Litestream's.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -203,6 +206,8 @@ pub(crate) struct RestoreOptions {
     pub(crate) json: bool,
     /// How SQLite checks the result.
     pub(crate) integrity: Integrity,
+    /// How many requests are under way at a time.
+    pub(crate) parallelism: usize,
 }
 
 /// Restores, or says what would be restored. Success is silent but for a line at the end.
@@ -306,6 +311,7 @@ impl RestoreOptions {
             existing: self.existing,
             integrity: self.integrity,
             is_followed: self.follow.is_some(),
+            parallelism: self.parallelism,
             ..restore::Options::default()
         }
     }
@@ -413,7 +419,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
     let existing = existing(&arguments)?;
     let max_wait = duration("max-wait", arguments.max_wait.as_deref())?.unwrap_or_default();
     let integrity = integrity(arguments.integrity_check.as_deref())?;
-    check_parallelism(arguments.parallelism.as_deref())?;
+    let parallelism = parallelism(arguments.parallelism.as_deref())?;
     let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
     let shown = arguments.rest.first().cloned();
     let example = "walbrook restore DB_PATH";
@@ -452,6 +458,7 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
         dry_run: arguments.dry_run,
         json: arguments.json,
         integrity,
+        parallelism,
     })
 }
 
@@ -538,16 +545,11 @@ fn integrity(mode: Option<&str>) -> Result<Integrity, CommandError> {
     }
 }
 
-/// Litestream takes the flag and reads one file after the other all the same, as is done here.
-fn check_parallelism(text: Option<&str>) -> Result<(), CommandError> {
-    match text.map(str::parse::<usize>) {
-        None | Some(Ok(1)) => Ok(()),
-        Some(Ok(number)) if number > 1 => {
-            eprintln_unless_closed(
-                "Warning: -parallelism has no effect: files are read one after the other",
-            );
-            Ok(())
-        }
+/// How many requests at a time. Litestream takes any number, and reads one file after the other.
+fn parallelism(text: Option<&str>) -> Result<usize, CommandError> {
+    match text.map(str::parse) {
+        None => Ok(restore::PARALLELISM),
+        Some(Ok(number @ 1..)) => Ok(number.min(PARALLELISM_MAX)),
         Some(_) => Err(CommandError::new(format!(
             "invalid value {:?} for flag -parallelism: write a whole number from 1 on",
             text.unwrap_or_default()

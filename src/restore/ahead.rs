@@ -3,7 +3,7 @@
 //!
 //! Pieces are used in the order in which they were asked for, and taken up in that order too. So the one that is waited
 //! for is always on its way, or is fetched by who waits; and what was fetched ahead, which is kept in memory, is never
-//! more than a piece for each helper thread.
+//! more than a piece for each request that may be under way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 256 << 10;
 pub(super) struct Ahead<'env> {
     storage: &'env dyn Storage,
     pauses: &'env [Duration],
-    helpers_max: usize,
+    parallelism: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -34,10 +34,10 @@ struct State {
     /// Not begun, with their numbers.
     asked: VecDeque<(u64, Span)>,
     asked_in_all: u64,
-    /// Pieces that helpers have begun.
+    /// Under way, by helpers or by who waits.
     begun: usize,
-    /// What they have fetched. With those begun, no more than there may be helpers.
-    fetched: BTreeMap<u64, io::Result<Vec<u8>>>,
+    /// What helpers have fetched.
+    fetched: BTreeMap<u64, (Span, io::Result<Vec<u8>>)>,
     helpers: usize,
     idle: usize,
     is_over: bool,
@@ -53,7 +53,7 @@ impl<'env> Ahead<'env> {
         Ahead {
             storage,
             pauses,
-            helpers_max: parallelism.saturating_sub(1),
+            parallelism: parallelism.max(1),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -82,19 +82,19 @@ impl<'env> Ahead<'env> {
     fn help(&self) {
         let mut state = self.state();
         while !state.is_over {
-            let has_room = state.begun + state.fetched.len() < self.helpers_max;
+            let has_room = state.begun + state.fetched.len() < self.parallelism;
             let Some((number, span)) = has_room.then(|| state.asked.pop_front()).flatten() else {
-                state.idle += 1;
                 state = self.wait(state);
-                state.idle -= 1;
                 continue;
             };
             state.begun += 1;
+            state.idle -= 1;
             drop(state);
             let content = self.fetch(span);
             state = self.state();
             state.begun -= 1;
-            state.fetched.insert(number, content);
+            state.idle += 1;
+            state.fetched.insert(number, (span, content));
             self.changed.notify_all();
         }
     }
@@ -123,8 +123,8 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
         let first = state.asked_in_all;
         let mut from = span.from;
         while from < span.to || from == span.from {
-            let to = match ahead.helpers_max {
-                0 => span.to,
+            let to = match ahead.parallelism {
+                1 => span.to,
                 _ => span.to.min(from + PIECE_BYTES),
             };
             let number = state.asked_in_all;
@@ -135,8 +135,12 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
                 break;
             }
         }
-        // Who waits takes up one of them.
-        while state.helpers < ahead.helpers_max && state.asked.len() > state.idle + 1 {
+        // Who waits takes up one of them. With that alone there are no helpers.
+        let helpers_max = match ahead.parallelism {
+            1 => 0,
+            more => more,
+        };
+        while state.helpers < helpers_max && state.asked.len() > state.idle + 1 {
             let thread = thread::Builder::new().stack_size(STACK_BYTES);
             if thread.spawn_scoped(self.scope, || ahead.help()).is_err() {
                 break;
@@ -161,6 +165,7 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
             ahead: self.ahead,
             asked,
             current: Current::None,
+            left: 0,
             progress,
         }
     }
@@ -183,39 +188,58 @@ pub(super) struct Asked {
 pub(super) struct Stream<'s, 'a, 'env> {
     ahead: &'s Ahead<'env>,
     asked: Asked,
-    current: Current<'env>,
+    current: Current<'s, 'env>,
+    /// How many bytes of the current piece are still to come.
+    left: u64,
     progress: &'a mut dyn FnMut(u64),
 }
 
-enum Current<'env> {
+enum Current<'s, 'env> {
     None,
     /// Fetched by a helper.
     There(Cursor<Vec<u8>>),
     /// No helper had begun it.
-    Direct(Fetch<'env>),
+    Direct(
+        Fetch<'env>,
+        #[expect(dead_code, reason = "dropped, it counts")] Begun<'s, 'env>,
+    ),
 }
 
-impl<'env> Stream<'_, '_, 'env> {
-    /// Waits for the piece `number`, or takes it up.
-    fn piece(&self, number: u64) -> io::Result<Current<'env>> {
+/// One request that is under way.
+struct Begun<'s, 'env>(&'s Ahead<'env>);
+
+impl Drop for Begun<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state().begun -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Stream<'_, '_, '_> {
+    /// Goes on to the next piece: waits for it, or takes it up.
+    fn next_piece(&mut self) -> io::Result<()> {
         let ahead = self.ahead;
+        let number = self.asked.next;
+        self.asked.next += 1;
+        // What is done with gives way to it.
+        self.current = Current::None;
         let mut state = ahead.state();
         loop {
-            if let Some(content) = state.fetched.remove(&number) {
+            if let Some((span, content)) = state.fetched.remove(&number) {
                 ahead.changed.notify_all();
-                return Ok(Current::There(Cursor::new(content?)));
+                self.left = span.bytes();
+                self.current = Current::There(Cursor::new(content?));
+                return Ok(());
             }
-            if state
-                .asked
-                .front()
-                .is_some_and(|(first, _)| *first == number)
-                && let Some((_, span)) = state.asked.pop_front()
-            {
-                return Ok(Current::Direct(Fetch::new(
-                    ahead.storage,
-                    span,
-                    ahead.pauses,
-                )));
+            let is_first = |(first, _): &(u64, Span)| *first == number;
+            let has_room = state.begun < ahead.parallelism;
+            if has_room && let Some((_, span)) = state.asked.pop_front_if(|it| is_first(it)) {
+                state.begun += 1;
+                drop(state);
+                let fetch = Fetch::new(ahead.storage, span, ahead.pauses);
+                self.left = span.bytes();
+                self.current = Current::Direct(fetch, Begun(ahead));
+                return Ok(());
             }
             state = ahead.wait(state);
         }
@@ -228,17 +252,18 @@ impl Read for Stream<'_, '_, '_> {
             let count = match &mut self.current {
                 Current::None => 0,
                 Current::There(content) => content.read(bytes)?,
-                Current::Direct(fetch) => fetch.read(bytes)?,
+                Current::Direct(fetch, _) => fetch.read(bytes)?,
             };
             if count > 0 || bytes.is_empty() {
+                self.left = self.left.saturating_sub(count as u64);
                 (self.progress)(count as u64);
                 return Ok(count);
             }
-            if self.asked.next == self.asked.end {
+            // The file ends within a piece, whatever follows.
+            if self.left > 0 || self.asked.next == self.asked.end {
                 return Ok(0);
             }
-            self.current = self.piece(self.asked.next)?;
-            self.asked.next += 1;
+            self.next_piece()?;
         }
     }
 }

@@ -5,6 +5,7 @@ mod boot;
 mod crash;
 pub(crate) mod damage;
 mod killed;
+mod less;
 mod motion;
 mod proof;
 mod resumed;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use crate::support::chance::Chance;
 use crate::support::crash::{CrashFiles, Image};
 use crate::support::memory::{Fault, Memory, name};
-use crate::support::states::checksum;
-use walbrook::ltx::{Encoder, Header};
+use crate::support::states::ltx_file;
 use walbrook::restore::{Existing, Options, Outcome, RestoreError, Target, restore};
 use walbrook::storage::{FileName, Storage};
-use walbrook::units::{PageCount, PageNumber, PageSize, Timestamp, Txid, TxidRange};
+use walbrook::units::{PageSize, Txid, TxidRange};
 
 const OUTPUT: &str = "/data/app.db";
 const JOURNAL: &str = "/data/app.db.walbrook-unfinished";
@@ -73,17 +72,7 @@ fn page(chance: &mut Chance) -> Vec<u8> {
 
 fn file(txids: TxidRange, state: &[u8], changed: Option<&[usize]>, tagged: bool) -> Vec<u8> {
     let page_size = PageSize::new(PAGE as u32).unwrap();
-    let commit = PageCount((state.len() / PAGE) as u32);
-    let header = Header::new(page_size, commit, txids, Timestamp::from_millis(0));
-    let header = header.with_database(tagged.then(|| checksum(state, page_size)));
-    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
-    for (index, content) in state.chunks(PAGE).enumerate() {
-        if changed.is_none_or(|changed| changed.contains(&index)) {
-            let number = PageNumber::new(index as u32 + 1).unwrap();
-            encoder.page(number, content).unwrap();
-        }
-    }
-    encoder.finish().unwrap().0
+    ltx_file(page_size, txids, state, changed, tagged)
 }
 
 /// Restores to the disk. `seen` is told how far it is each time bytes have come.

@@ -104,12 +104,18 @@ impl Storage for Memory {
         let (from, to) = match range {
             ByteRange::From(offset) => (offset.min(end), end),
             ByteRange::Last(length) => (end.saturating_sub(length), end),
-            ByteRange::Exact { offset, length } => (offset, offset + length),
+            ByteRange::Exact { offset, length } => (offset.min(end), offset + length),
         };
-        let bytes = bytes[from as usize..to as usize].to_vec();
+        let is_short = to > end;
+        let bytes = bytes[from as usize..to.min(end) as usize].to_vec();
         Ok(match fault {
-            Some(Fault::Reset(after)) => Box::new(cut(bytes, after).chain(Reset)),
+            Some(Fault::Reset(after)) => {
+                Box::new(cut(bytes, after).chain(Fails(io::ErrorKind::ConnectionReset)))
+            }
             Some(Fault::Short(after)) => Box::new(cut(bytes, after)),
+            _ if is_short => {
+                Box::new(Cursor::new(bytes).chain(Fails(io::ErrorKind::UnexpectedEof)))
+            }
             _ => Box::new(Cursor::new(bytes)),
         })
     }
@@ -178,10 +184,11 @@ fn cut(mut bytes: Vec<u8>, after: usize) -> Cursor<Vec<u8>> {
     Cursor::new(bytes)
 }
 
-struct Reset;
+/// Fails in this way.
+struct Fails(io::ErrorKind);
 
-impl Read for Reset {
+impl Read for Fails {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::ConnectionReset.into())
+        Err(self.0.into())
     }
 }

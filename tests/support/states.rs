@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use walbrook::database::PageSet;
-use walbrook::ltx::{Checksum, Decoder};
+use walbrook::ltx::{Checksum, Decoder, Encoder, Header};
 use walbrook::sqlite::View;
 use walbrook::storage::FileName;
-use walbrook::units::{PageNumber, PageSize, Timestamp};
+use walbrook::units::{PageCount, PageNumber, PageSize, Timestamp, TxidRange};
 
 /// The database in `view`.
 pub(crate) fn image(view: &View) -> Vec<u8> {
@@ -28,6 +28,29 @@ pub(crate) fn checksum(image: &[u8], page_size: PageSize) -> Checksum {
     let sums = numbered.filter(|(page, _)| *page != page_size.lock_page());
     sums.map(|(page, content)| Checksum::of_page(page, content))
         .fold(Checksum::EMPTY_DATABASE, Checksum::toggle)
+}
+
+/// An LTX file that makes the database `state`, with the `changed` pages, counted from 0, or all. Where it is `tagged` it
+/// says what the database is.
+pub(crate) fn ltx_file(
+    page_size: PageSize,
+    txids: TxidRange,
+    state: &[u8],
+    changed: Option<&[usize]>,
+    tagged: bool,
+) -> Vec<u8> {
+    let bytes = page_size.bytes() as usize;
+    let commit = PageCount((state.len() / bytes) as u32);
+    let header = Header::new(page_size, commit, txids, Timestamp::from_millis(0));
+    let header = header.with_database(tagged.then(|| checksum(state, page_size)));
+    let mut encoder = Encoder::new(Vec::new(), &header).unwrap();
+    for (index, content) in state.chunks(bytes).enumerate() {
+        if changed.is_none_or(|changed| changed.contains(&index)) {
+            let number = PageNumber::new(index as u32 + 1).unwrap();
+            encoder.page(number, content).unwrap();
+        }
+    }
+    encoder.finish().unwrap().0
 }
 
 /// The files of `chain`, one over the other, which is what the last of them says it is, if it says anything.

@@ -33,6 +33,7 @@ fn a_configured_database() {
         dry_run: false,
         json: true,
         integrity: Integrity::Unchecked,
+        parallelism: restore::PARALLELISM,
     };
     assert_eq!(options, expected);
 }
@@ -61,6 +62,7 @@ fn a_replica() {
     assert_eq!(options.integrity, Integrity::Full);
     assert_eq!(options.existing, Existing::Keep);
     assert!(options.if_replica_exists && options.dry_run);
+    assert_eq!(options.parallelism, 3);
 }
 
 #[test]
