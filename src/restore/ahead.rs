@@ -1,5 +1,5 @@
-//! Fetching ahead: while one piece of the files is used, others are on their way, each with a request of its own. A link
-//! with a long delay is filled by that, and small files do not wait for each other.
+//! Fetching ahead: while one piece of the files is used, others are on their way, each with a request of its own. A
+//! link with a long delay is filled by that, and small files do not wait for each other.
 //!
 //! Pieces are used in the order in which they were asked for, and taken up in that order too. So the one that is waited
 //! for is always on its way, or is fetched by who waits; and what was fetched ahead, which is kept in memory, is never

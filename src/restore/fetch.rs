@@ -1,5 +1,5 @@
-//! Bytes of one LTX file as a stream that survives a failing connection: after an error, or an end before its time, they
-//! are asked for again from the byte it had come to.
+//! Bytes of one LTX file as a stream that survives a failing connection: after an error, or an end before its time,
+//! they are asked for again from the byte it had come to.
 
 use std::io::{self, Read};
 use std::time::Duration;

@@ -2,9 +2,10 @@
 //! fetched.
 //!
 //! Nothing says which state it is of, and nothing has to: files are read newest first, and after each of them the
-//! database is complete if the pages they gave, with the others as the copy has them, are what the newest file says that
-//! the database is (see `ltx::header`). Then those others are copied, as a reflink where the file system can. The copy
-//! itself is only read. If it is none, or was written to, nothing ever fits, and the restore is one like any other.
+//! database is complete if the pages they gave, with the others as the copy has them, are what the newest file says
+//! that the database is (see `ltx::header`). Then those others are copied, as a reflink where the file system can. The
+//! copy itself is only read. If it is none, or was written to, nothing ever fits, and the restore is one like any
+//! other.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

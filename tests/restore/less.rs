@@ -5,9 +5,15 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use crate::restarts::gaps::fill;
+use crate::support::application::Session;
 use crate::support::chance::Chance;
 use crate::support::crash::CrashFiles;
 use crate::support::memory::{Fault, Memory, name};
+use crate::support::place::Place;
+use crate::support::proxy::Proxy;
+use crate::support::rig::{Program, Rig, sqlite, sum_of};
+use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::states::ltx_file;
 use walbrook::restore::{Existing, Options, Outcome, Report, RestoreError, Target, restore};
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
@@ -30,7 +36,7 @@ impl History {
     /// State 1 has so many pages.
     fn new(chance: &mut Chance, pages: usize, tagged: bool) -> History {
         let mut state: Vec<u8> = (0..pages * PAGE / 8)
-            .flat_map(|_| chance.below(u64::MAX).to_ne_bytes())
+            .flat_map(|_| chance.below(u64::MAX).to_le_bytes())
             .collect();
         state[..16].copy_from_slice(b"SQLite format 3\0");
         state[16..18].copy_from_slice(&(PAGE as u16).to_be_bytes());
@@ -493,4 +499,57 @@ fn whatever_is_at_the_output_the_result_is_the_same() {
 
 fn chance_of_state(chance: &mut Chance, history: &History) -> Vec<u8> {
     history.states[chance.below(history.newest()) as usize].clone()
+}
+
+#[test]
+fn the_program_brings_a_copy_up_to_date_over_s3() {
+    let server = S3Server::shared(Kind::SeaweedFs, Tls::Off);
+    let proxy = Proxy::before(&server);
+    let rig = Rig::with_replica(Place::on(&server).through(&proxy));
+    let mut session = Session::create(&rig.db());
+    fill(&mut session, 24);
+    rig.once();
+    let copy = rig.path("copy.db");
+    let restore = |flags: &[&str]| {
+        proxy.reset_counts();
+        let mut command = Program::Walbrook.command();
+        command
+            .arg("restore")
+            .args(flags)
+            .arg("-o")
+            .arg(&copy)
+            .arg(rig.url());
+        rig.run(&mut command).ended().well();
+        assert!(sum_of(&copy) == rig.source_sum());
+        proxy.counts()
+    };
+    let whole = restore(&[]).bytes_down;
+    assert!(whole > 20 * MIB, "{whole}");
+    for _ in 0..5 {
+        session.insert("t", 20);
+        rig.once();
+    }
+    let little = restore(&["-force", "-keep-old"]).bytes_down;
+    assert!(little < MIB, "{little} bytes for what changed");
+    let nothing = restore(&["-force"]).bytes_down;
+    assert!(nothing < 256 * KIB, "{nothing} bytes for nothing");
+    // Whoever writes to the copy makes it another database.
+    sqlite(
+        &copy,
+        "UPDATE bulk SET v = zeroblob(1048000) WHERE rowid = 3",
+    );
+    let whole_again = restore(&["-force"]).bytes_down;
+    assert!(whole_again > 20 * MIB, "{whole_again}");
+
+    // Thirty requests one after the other, or some at a time.
+    proxy.latency(100);
+    let took = [1, 8].map(|parallelism: u32| {
+        let _ = std::fs::remove_file(&copy);
+        let start = std::time::Instant::now();
+        restore(&["-parallelism", &parallelism.to_string()]);
+        start.elapsed()
+    });
+    let [alone, together] = took;
+    println!("{alone:?} with one request at a time, {together:?} with eight");
+    assert!(together < alone);
 }
