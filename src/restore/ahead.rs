@@ -14,8 +14,12 @@ use std::time::Duration;
 use super::fetch::{Fetch, Span};
 use crate::storage::Storage;
 
-/// Size in bytes of a piece. Each costs the overhead of a request, some hundreds of bytes, and memory.
-const PIECE_BYTES: u64 = 1 << 20;
+/// Size in bytes of a piece, at most. Each costs the overhead of a request, some hundreds of bytes, and memory.
+const PIECE_MAX: u64 = 1 << 20;
+/// At least.
+const PIECE_MIN: u64 = 256 << 10;
+/// Into so many pieces all is cut, within these bounds: of a small restore that is killed no large part was ahead.
+const PIECES: u64 = 256;
 
 /// What a thread needs: its buffers are elsewhere.
 const STACK_BYTES: usize = 256 << 10;
@@ -25,6 +29,7 @@ pub(super) struct Ahead<'env> {
     storage: &'env dyn Storage,
     pauses: &'env [Duration],
     parallelism: usize,
+    piece_bytes: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -44,16 +49,18 @@ struct State {
 }
 
 impl<'env> Ahead<'env> {
-    /// With up to `parallelism` requests at a time, the one of who waits being one of them.
+    /// With up to `parallelism` requests at a time, the one of who waits being one of them, for `total` bytes.
     pub(super) fn new(
         storage: &'env dyn Storage,
         pauses: &'env [Duration],
         parallelism: usize,
+        total: u64,
     ) -> Ahead<'env> {
         Ahead {
             storage,
             pauses,
             parallelism: parallelism.max(1),
+            piece_bytes: (total / PIECES).clamp(PIECE_MIN, PIECE_MAX),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -125,7 +132,7 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
         while from < span.to || from == span.from {
             let to = match ahead.parallelism {
                 1 => span.to,
-                _ => span.to.min(from + PIECE_BYTES),
+                _ => span.to.min(from + ahead.piece_bytes),
             };
             let number = state.asked_in_all;
             state.asked.push_back((number, Span { from, to, ..span }));

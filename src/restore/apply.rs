@@ -79,7 +79,7 @@ fn attempt<'fs>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Built<'fs>>, RestoreError> {
     let mut build = Build::left_by_another(job);
-    let ahead = Ahead::new(job.storage, job.pauses, job.parallelism);
+    let ahead = Ahead::new(job.storage, job.pauses, job.parallelism, job.plan.bytes);
     let result = ahead.run(|fetcher| fill(job, fetcher, &mut build, progress));
     match (result, build) {
         (Ok(Filled::Whole), Some(build)) => build.finish(job.plan),

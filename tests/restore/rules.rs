@@ -276,6 +276,8 @@ fn run(storage: &dyn Storage, output: &Path, existing: Existing) -> Result<Outco
     let options = Options {
         existing,
         pauses: vec![Duration::ZERO; 3],
+        // So that faults meet the reads in their order.
+        parallelism: 1,
         ..Options::default()
     };
     restore(storage, Target::Latest, output, &options, &mut |_| ())
