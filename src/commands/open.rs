@@ -21,6 +21,7 @@ pub(super) fn storage(
     Ok(match location {
         ReplicaLocation::File(root) => Arc::new(file_storage(root)),
         ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?),
+        ReplicaLocation::Sftp(_) => return Err(not_yet(location)),
     })
 }
 
@@ -48,6 +49,7 @@ pub(super) fn exclusive(
             })
         }
         ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
+        ReplicaLocation::Sftp(_) => return Err(not_yet(location)),
     })
 }
 
@@ -70,6 +72,7 @@ pub(super) fn replicas_of(
                 })
             }
             ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
+            ReplicaLocation::Sftp(_) => return Err(not_yet(&replica.location)),
         })
     };
     database.replicas.iter().map(open).collect()
@@ -84,6 +87,10 @@ fn s3_storage(settings: &Settings, network: &Arc<Network>) -> Result<S3Storage, 
         let message = format!("cannot use the bucket {}: {error}", settings.bucket);
         CommandError::new(message)
     })
+}
+
+fn not_yet(location: &ReplicaLocation) -> CommandError {
+    CommandError::new(format!("{location}: replicas on SFTP are still to come"))
 }
 
 /// As of the database and its directory; none while there is no database.

@@ -15,7 +15,7 @@ use super::paths::Base;
 use super::section::{Layers, Section};
 use super::text::quoted;
 use super::yaml::{Node, Position};
-use super::{s3, s3_url, scalar, schema};
+use super::{s3, s3_url, scalar, schema, sftp, sftp_url};
 use crate::storage::Bounds;
 use crate::units::Timestamp;
 
@@ -245,6 +245,7 @@ fn replica(
     let (location, position) = match kind {
         ReplicaKind::File => file_location(&section, base)?,
         ReplicaKind::S3 => s3_location(&layers, base)?,
+        ReplicaKind::Sftp => sftp_location(&layers, base)?,
     };
     let mut replica = ReplicaConfig::new(location);
     let own = section.read("sync-interval", scalar::interval)?;
@@ -300,22 +301,40 @@ fn s3_location(
     layers: &Layers<'_>,
     base: &Base,
 ) -> Result<(ReplicaLocation, Position), ConfigError> {
-    let url = match layers.own.given("url")? {
-        None => None,
-        Some(url) => {
-            reject_beside_url(layers.own, url.position, "path")?;
-            reject_beside_url(layers.own, url.position, "bucket")?;
-            let rest = url.text.split_once(':').map_or("", |(_, rest)| rest);
-            let parsed =
-                s3_url::parse(rest).map_err(|reason| match invalid_url(url.text, &reason) {
-                    Problem::InvalidValue { reason, .. } => url.invalid(reason),
-                    problem => ConfigError::at(url.position, problem),
-                })?;
-            Some((parsed, url.position))
-        }
-    };
+    let url = parsed_url(layers.own, &["path", "bucket"], s3_url::parse)?;
     let (settings, position) = s3::settings(layers, url, base)?;
     Ok((ReplicaLocation::S3(Box::new(settings)), position))
+}
+
+fn sftp_location(
+    layers: &Layers<'_>,
+    base: &Base,
+) -> Result<(ReplicaLocation, Position), ConfigError> {
+    let url = parsed_url(layers.own, &["path", "host"], sftp_url::parse)?;
+    let (settings, position) = sftp::settings(layers, url, base)?;
+    Ok((ReplicaLocation::Sftp(Box::new(settings)), position))
+}
+
+/// What `parse` makes of the URL behind its scheme, if there is one, which excludes the other `places`.
+fn parsed_url<T>(
+    section: &Section<'_>,
+    places: &[&'static str],
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<(T, Position)>, ConfigError> {
+    let Some(url) = section.given("url")? else {
+        return Ok(None);
+    };
+    for place in places {
+        reject_beside_url(section, url.position, place)?;
+    }
+    let rest = url.text.split_once(':').map_or("", |(_, rest)| rest);
+    match parse(rest) {
+        Ok(parsed) => Ok(Some((parsed, url.position))),
+        Err(reason) => Err(match invalid_url(url.text, &reason) {
+            Problem::InvalidValue { reason, .. } => url.invalid(reason),
+            problem => ConfigError::at(url.position, problem),
+        }),
+    }
 }
 
 fn reject_beside_url(

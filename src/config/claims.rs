@@ -87,8 +87,9 @@ struct Replica {
 /// Where the files of a replica are.
 enum Place {
     Directory(PathBuf),
+    /// In a bucket, or on a server of SFTP.
     Bucket {
-        /// Who has it, and which it is.
+        /// Who has it, and which it is: nothing on a server.
         bucket: (String, String),
         path: String,
     },
@@ -378,6 +379,9 @@ impl fmt::Display for Written {
     }
 }
 
+/// Stands for the directory that a login leads to.
+const LOGIN: &str = "~";
+
 impl Place {
     fn of(location: &ReplicaLocation) -> Place {
         match location {
@@ -385,6 +389,15 @@ impl Place {
             ReplicaLocation::S3(settings) => Place::Bucket {
                 bucket: (settings.server(), settings.bucket.clone()),
                 path: settings.path.clone(),
+            },
+            ReplicaLocation::Sftp(settings) => Place::Bucket {
+                bucket: (settings.server(), String::new()),
+                path: match settings.path.as_str() {
+                    "/" => String::new(),
+                    "." => LOGIN.to_owned(),
+                    path if path.starts_with('/') => path.to_owned(),
+                    path => format!("{LOGIN}/{path}"),
+                },
             },
         }
     }
@@ -395,9 +408,15 @@ impl Place {
             (Place::Directory(outer), Place::Directory(inner)) => {
                 inner == outer || inner.starts_with(outer.join("ltx"))
             }
-            (Place::Bucket { .. }, Place::Bucket { .. }) => self
-                .rest_of(inner)
-                .is_some_and(|rest| rest.is_empty() || begins_with_a_level(rest)),
+            (Place::Bucket { bucket, .. }, Place::Bucket { .. }) => {
+                self.rest_of(inner).is_some_and(|rest| {
+                    rest.is_empty()
+                        || match bucket.1.is_empty() {
+                            true => rest == "/ltx" || rest.starts_with("/ltx/"),
+                            false => begins_with_a_level(rest),
+                        }
+                })
+            }
             _ => false,
         }
     }

@@ -156,7 +156,7 @@ impl fmt::Display for Problem {
             Problem::Conflict(message) => f.write_str(message),
             Problem::UnknownReplicaType(name) => write!(
                 f,
-                "unknown replica type in config: {}; walbrook {VERSION} has `file` and `s3`",
+                "unknown replica type in config: {}; walbrook {VERSION} has `file`, `s3` and `sftp`",
                 quoted(name)
             ),
             Problem::NoDatabases => f.write_str(

@@ -1,4 +1,4 @@
-//! Where a replica is, from a replica URL or a path. S3 URLs are read in `s3_url`.
+//! Where a replica is, from a replica URL or a path. Those of S3 and SFTP are read in `s3_url` and `sftp_url`.
 //!
 //! A file URL must lead to the very directory Litestream uses for the same text, or replicas would not be
 //! found: host and path are joined, the query is dropped, and the path stays percent-encoded as Go's URL
@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use super::error::Problem;
 use super::paths::{Base, is_url};
 use super::percent::{Part, encoded, escaped, is_unreserved, unescaped};
-use super::s3_url;
 use super::text::redacted;
+use super::{s3_url, sftp_url};
 use crate::storage::s3::Settings;
+use crate::storage::sftp::SftpSettings;
 
 /// The place of one replica.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -24,6 +25,8 @@ pub enum ReplicaLocation {
     File(PathBuf),
     /// A place in a bucket.
     S3(Box<Settings>),
+    /// A directory of an SFTP server.
+    Sftp(Box<SftpSettings>),
 }
 
 impl ReplicaLocation {
@@ -37,7 +40,8 @@ impl ReplicaLocation {
         let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme))
         else {
             return Err(invalid(
-                "replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
+                "replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3, \
+                 sftp://USER@HOST/PATH for SFTP",
             ));
         };
         match ReplicaKind::named(&scheme.to_ascii_lowercase())? {
@@ -45,6 +49,9 @@ impl ReplicaLocation {
             ReplicaKind::S3 => s3_url::parse(rest)
                 .and_then(s3_url::S3Url::into_settings)
                 .map(|settings| ReplicaLocation::S3(Box::new(settings)))
+                .map_err(|reason| invalid(&reason)),
+            ReplicaKind::Sftp => sftp_url::parse(rest)
+                .map(|settings| ReplicaLocation::Sftp(Box::new(settings)))
                 .map_err(|reason| invalid(&reason)),
         }
     }
@@ -54,6 +61,7 @@ impl ReplicaLocation {
         match self {
             ReplicaLocation::File(_) => ReplicaKind::File.name(),
             ReplicaLocation::S3(_) => ReplicaKind::S3.name(),
+            ReplicaLocation::Sftp(_) => ReplicaKind::Sftp.name(),
         }
     }
 
@@ -75,9 +83,7 @@ impl ReplicaLocation {
                 ReplicaLocation::File(below_file_url(path, relative))
             }
             (ReplicaLocation::S3(settings), _) => {
-                let relative = relative
-                    .to_str()
-                    .ok_or("its name is no UTF-8, as the names of objects have to be; rename it")?;
+                let relative = text(relative)?;
                 let mut settings = settings.clone();
                 let joined = joined(&settings.path, relative);
                 settings.path = match written {
@@ -86,6 +92,16 @@ impl ReplicaLocation {
                 };
                 ReplicaLocation::S3(settings)
             }
+            (ReplicaLocation::Sftp(settings), _) => {
+                let mut settings = settings.clone();
+                let joined = joined(&settings.path, text(relative)?);
+                // Litestream's is no longer below the login directory then.
+                settings.path = match settings.path == "." && written == Written::AsUrl {
+                    true => format!("/{joined}"),
+                    false => joined,
+                };
+                ReplicaLocation::Sftp(settings)
+            }
         })
     }
 
@@ -93,7 +109,7 @@ impl ReplicaLocation {
     pub fn directory(&self) -> Option<&Path> {
         match self {
             ReplicaLocation::File(path) => Some(path),
-            ReplicaLocation::S3(_) => None,
+            ReplicaLocation::S3(_) | ReplicaLocation::Sftp(_) => None,
         }
     }
 }
@@ -113,6 +129,7 @@ impl fmt::Display for ReplicaLocation {
                     None => Ok(()),
                 }
             }
+            ReplicaLocation::Sftp(settings) => f.write_str(&settings.location()),
         }
     }
 }
@@ -141,8 +158,14 @@ fn below_file_url(directory: &Path, relative: &Path) -> PathBuf {
     PathBuf::from(below)
 }
 
+/// The name of a database as a text, which those of other machines are.
+fn text(relative: &Path) -> Result<&str, &'static str> {
+    let not_text = "its name is no UTF-8, as names of other machines have to be; rename it";
+    relative.to_str().ok_or(not_text)
+}
+
 /// `path` and `relative` as Go's `path.Join` puts them together.
-fn joined(path: &str, relative: &str) -> String {
+pub(super) fn joined(path: &str, relative: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let rooted = path.starts_with('/');
     for part in path.split('/').chain(relative.split('/')) {
@@ -173,6 +196,7 @@ pub(super) fn invalid_url(url: &str, reason: &str) -> Problem {
 pub(super) enum ReplicaKind {
     File,
     S3,
+    Sftp,
 }
 
 impl ReplicaKind {
@@ -181,12 +205,11 @@ impl ReplicaKind {
         match name {
             "file" => Ok(ReplicaKind::File),
             "s3" => Ok(ReplicaKind::S3),
-            "sftp" | "gs" | "abs" | "oss" | "nats" | "webdav" | "webdavs" => {
-                Err(Problem::NotSupportedYet {
-                    what: format!("replicas of type `{name}` are"),
-                    advice: "replicate to a directory (`file`) or to `s3`, or keep Litestream for this database",
-                })
-            }
+            "sftp" => Ok(ReplicaKind::Sftp),
+            "gs" | "abs" | "oss" | "nats" | "webdav" | "webdavs" => Err(Problem::NotSupportedYet {
+                what: format!("replicas of type `{name}` are"),
+                advice: "replicate to a directory (`file`), to `s3` or `sftp`, or keep Litestream for this database",
+            }),
             _ => Err(Problem::UnknownReplicaType(name.to_owned())),
         }
     }
@@ -203,6 +226,7 @@ impl ReplicaKind {
         match self {
             ReplicaKind::File => "file",
             ReplicaKind::S3 => "s3",
+            ReplicaKind::Sftp => "sftp",
         }
     }
 }
@@ -311,12 +335,16 @@ mod tests {
             ("s3://b/", "a.db", "a.db"),
             ("s3://b/x/", "sub/a.db", "x/sub/a.db"),
             ("s3://b//x", "a.db", "x/a.db"),
+            ("sftp://h/x/", "sub/a b.db", "/x/sub/a b.db"),
+            ("sftp://h", "a.db", "/a.db"),
+            ("sftp://h/./x", "a.db", "x/a.db"),
         ] {
             let location = ReplicaLocation::parse_url(url).unwrap();
             let below = location.below(Path::new(relative), Written::AsUrl).unwrap();
             let place = match &below {
                 ReplicaLocation::File(path) => path.to_str().unwrap(),
                 ReplicaLocation::S3(settings) => &settings.path,
+                ReplicaLocation::Sftp(settings) => &settings.path,
             };
             assert_eq!(place, expected, "{url} {relative}");
         }
@@ -349,16 +377,17 @@ mod tests {
         for (url, expected) in [
             (
                 "/a/b",
-                "url: /a/b: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
+                "url: /a/b: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3, \
+                 sftp://USER@HOST/PATH for SFTP",
             ),
             (
-                "sftp://ada:hunter2@h/x",
-                "replicas of type `sftp` are not supported yet by walbrook 0.1; replicate to a directory (`file`) or \
-                 to `s3`, or keep Litestream for this database",
+                "webdav://ada:hunter2@h/x",
+                "replicas of type `webdav` are not supported yet by walbrook 0.1; replicate to a directory (`file`), \
+                 to `s3` or `sftp`, or keep Litestream for this database",
             ),
             (
                 "ftp://ada:hunter2@h/x",
-                "unknown replica type in config: `ftp`; walbrook 0.1 has `file` and `s3`",
+                "unknown replica type in config: `ftp`; walbrook 0.1 has `file`, `s3` and `sftp`",
             ),
             (
                 "file://ada:hunter2@h/x",

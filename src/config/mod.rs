@@ -3,7 +3,7 @@
 //! databases in one replica) is an error here that names line and column.
 //!
 //! The way of the text: `expand` (environment) → `yaml` (nodes) → `schema` (is every key known and supported)
-//! → `build` (values; `s3` for what is there) → `claims` (between databases) → [`Config`].
+//! → `build` (values; `s3` and `sftp` for what is there) → `claims` (between databases) → [`Config`].
 
 mod build;
 mod claims;
@@ -23,6 +23,8 @@ mod s3_values;
 mod scalar;
 mod schema;
 mod section;
+mod sftp;
+mod sftp_url;
 pub(crate) mod text;
 mod yaml;
 

@@ -167,7 +167,7 @@ pub(super) fn bounds_for<'a>(locations: impl Iterator<Item = &'a ReplicaLocation
 pub(super) fn largest_part<'a>(locations: impl Iterator<Item = &'a ReplicaLocation>) -> u64 {
     let part = |location: &ReplicaLocation| match location {
         ReplicaLocation::S3(settings) => settings.part_bytes(),
-        ReplicaLocation::File(_) => 0,
+        ReplicaLocation::File(_) | ReplicaLocation::Sftp(_) => 0,
     };
     locations.map(part).max().unwrap_or(0)
 }

@@ -29,6 +29,8 @@ enum Meaning {
     Inert(Off, &'static str),
     /// A setting of replicas of this type.
     Of(&'static str),
+    /// A setting of what all replicas on other machines share.
+    OfRemote,
     /// As `Of`, and its value is a secret.
     SecretOf(&'static str),
     /// Never supported, nor by Litestream.
@@ -52,11 +54,12 @@ pub(super) const TOP: &[&[Key]] = &[
         section("logging", LOGGING),
         read("shutdown-sync-timeout"),
         read("shutdown-sync-interval"),
-        of("max-upload-rate", "s3"),
-        of("upload-memory", "s3"),
+        key("max-upload-rate", Meaning::OfRemote),
+        key("upload-memory", Meaning::OfRemote),
         of("tls-min-time", "s3"),
         inert("part-size", Off::Nothing, FOR_ONE_REPLICA),
         inert("concurrency", Off::Nothing, FOR_ONE_REPLICA),
+        inert("host-key", Off::Nothing, FOR_ONE_REPLICA),
         section("retention", RETENTION),
         section("snapshot", SNAPSHOT),
         section("validation", VALIDATION),
@@ -120,6 +123,7 @@ pub(super) const REPLICA: &[&[Key]] = &[
         ),
         of("part-size", "s3"),
         of("concurrency", "s3"),
+        of("host-key", "sftp"),
     ],
     REPLICA_SETTINGS,
 ];
@@ -171,8 +175,8 @@ const REPLICA_SETTINGS: &[Key] = &[
     of("user", "sftp"),
     secret("password", "sftp"),
     of("key-path", "sftp"),
-    of("host-key", "sftp"),
     of("concurrent-writes", "sftp"),
+    of("ssh-command", "sftp"),
     of("account-name", "abs"),
     secret("account-key", "abs"),
     secret("sas-token", "abs"),
@@ -352,6 +356,12 @@ fn check_key(
         Meaning::Inert(off, _) if is_off(value, off) => Ok(()),
         Meaning::Inert(_, why) => {
             let message = format!("`{name}` has no effect: {why}");
+            warnings.push(Warning::at(entry.position, message));
+            Ok(())
+        }
+        Meaning::OfRemote if kinds.iter().any(|&kind| kind != "file") => Ok(()),
+        Meaning::OfRemote => {
+            let message = format!("`{name}` has no effect: all replicas are in directories");
             warnings.push(Warning::at(entry.position, message));
             Ok(())
         }

@@ -4,6 +4,7 @@ mod directories;
 mod long;
 mod mistakes;
 mod on_s3;
+mod on_sftp;
 
 use std::time::Duration;
 

@@ -87,7 +87,8 @@ fn mistakes() {
         ),
         (
             &["/x.db", "/r"],
-            "url: /r: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3",
+            "url: /r: replica url scheme required; write file:///PATH for a directory, s3://BUCKET/PATH for S3, \
+             sftp://USER@HOST/PATH for SFTP",
         ),
     ];
     for (line, expected) in cases {

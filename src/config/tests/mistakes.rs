@@ -73,12 +73,12 @@ fn typical_mistakes_are_answered_word_for_word() {
         ),
         (
             "dbs:\n - path: /x.db\n   replica: {type: s4, path: /r}",
-            "line 3, column 20: unknown replica type in config: `s4`; walbrook 0.1 has `file` and `s3`",
+            "line 3, column 20: unknown replica type in config: `s4`; walbrook 0.1 has `file`, `s3` and `sftp`",
         ),
         (
-            "password: hunter2\ndbs:\n - path: /x.db\n   replica:\n     type: sftp\n     host: h",
-            "line 5, column 12: replicas of type `sftp` are not supported yet by walbrook 0.1; replicate to a directory \
-             (`file`) or to `s3`, or keep Litestream for this database",
+            "sas-token: hunter2\ndbs:\n - path: /x.db\n   replica:\n     type: abs\n     path: h",
+            "line 5, column 12: replicas of type `abs` are not supported yet by walbrook 0.1; replicate to a directory \
+             (`file`), to `s3` or `sftp`, or keep Litestream for this database",
         ),
         (
             "dbs:\n - path: ''\n   replica: {path: /r}",
@@ -205,8 +205,8 @@ fn wrong_settings_are_answered_word_for_word() {
             "line 1, column 1: `addr` is not supported yet by walbrook 0.1; take the key out",
         ),
         (
-            with("password: hunter2", "", ""),
-            "line 1, column 1: `password` is a setting of `sftp` replicas, which are not supported yet by walbrook \
+            with("sas-token: hunter2", "", ""),
+            "line 1, column 1: `sas-token` is a setting of `abs` replicas, which are not supported yet by walbrook \
              0.1; take the key out",
         ),
         (

@@ -363,8 +363,8 @@ fn mistakes_are_answered_word_for_word() {
         ),
         (
             with("", "type: s3\nbucket: b\nhost: h"),
-            "line 7, column 5: `dbs[0].replica.host` is a setting of `sftp` replicas, which are not supported yet by \
-             walbrook 0.1; take the key out",
+            "line 7, column 5: `dbs[0].replica.host` is a setting of `sftp` replicas, which this is not; write \
+             `type: sftp`, or take the key out",
         ),
         (
             with("upload-memory: 1MiB", "type: s3\nbucket: b"),
@@ -398,7 +398,7 @@ fn settings_for_all_without_effect_give_a_warning() {
         [
             "line 1, column 1: `bucket` has no effect: no replica is of type `s3`",
             "line 2, column 1: `secret-access-key` has no effect: no replica is of type `s3`",
-            "line 3, column 1: `max-upload-rate` has no effect: no replica is of type `s3`",
+            "line 3, column 1: `max-upload-rate` has no effect: all replicas are in directories",
             "line 4, column 1: `part-size` has no effect: as in Litestream it holds for one replica only; write it \
              under the `replica` of a database",
         ]
