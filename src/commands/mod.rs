@@ -38,9 +38,13 @@ use help::CommandHelp;
 
 use crate::config::text::{nearest, quoted};
 use crate::config::{LogLevel, Warning};
+use crate::storage::sftp;
 
 /// Runs the command line `arguments` (without the program's name) and gives the exit code.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(code) = sftp::answer() {
+        return code;
+    }
     // Not locked: the log may write to stdout from other threads for as long as the command runs.
     let mut out = io::stdout();
     let outcome = utf8(arguments).and_then(|arguments| {

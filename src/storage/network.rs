@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::http::{Client, Counted, Distance, Exchange, Pace, Tls, Traffic, Trust};
 use super::memory::Memory;
+use super::sftp::{Link, SftpSettings};
 use crate::sys::clock::Clock;
 use crate::units::Timestamp;
 
@@ -52,6 +54,7 @@ pub struct Network {
     tls_min_time: Option<Timestamp>,
     patience: Duration,
     clients: Mutex<Vec<Known>>,
+    links: Mutex<Vec<Arc<Link>>>,
 }
 
 struct Known {
@@ -72,6 +75,7 @@ impl Network {
             tls_min_time: bounds.tls_min_time,
             patience: bounds.patience,
             clients: Mutex::default(),
+            links: Mutex::default(),
         })
     }
 
@@ -86,6 +90,19 @@ impl Network {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = memories.entry(authority.to_string());
         Arc::clone(memory.or_insert_with(|| Memory::new(self.upload_memory)))
+    }
+
+    /// The connection to the SFTP server of `settings`, which all replicas there share.
+    pub(super) fn link(&self, settings: &SftpSettings, helper: Option<PathBuf>) -> Arc<Link> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.iter().find(|link| link.serves(settings, &helper)) {
+            return Arc::clone(link);
+        }
+        let (pace, traffic) = (self.pace.clone(), Arc::clone(&self.traffic));
+        let link = Link::new(settings.clone(), helper, self.patience, pace, traffic);
+        let link = Arc::new(link);
+        links.push(Arc::clone(&link));
+        link
     }
 
     /// The client for servers that are trusted as `trust` says. All its requests are counted.

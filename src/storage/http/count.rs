@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Exchange, HttpError, Method, Request, Response};
 
-/// What went over the network so far. Bytes are those of bodies, without headers and TLS.
+/// What went over the network so far. Bytes are those of bodies, without headers and TLS; of SFTP's packets, without
+/// SSH.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Objects and parts stored.
@@ -57,6 +58,11 @@ impl Traffic {
     /// The counts up to now.
     pub fn counts(&self) -> Counts {
         *self.lock()
+    }
+
+    /// Adds to the counts what `add` does.
+    pub(in crate::storage) fn add(&self, add: &dyn Fn(&mut Counts)) {
+        add(&mut self.lock());
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {

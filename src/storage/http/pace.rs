@@ -34,6 +34,16 @@ impl Pace {
         self.time_of(bytes) * OTHERS
     }
 
+    /// Waits until `bytes` may go.
+    pub(in crate::storage) fn wait_for(&self, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 {
+            let piece = left.min(PIECE_BYTES);
+            thread::sleep(self.book(piece, Instant::now()));
+            left -= piece;
+        }
+    }
+
     fn time_of(&self, bytes: u64) -> Duration {
         Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
     }
