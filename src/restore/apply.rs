@@ -381,7 +381,10 @@ fn check_header(
 
 pub(super) fn unreadable(file: FileInfo, error: ltx::Error) -> RestoreError {
     match error {
-        ltx::Error::Io(error) => RestoreError::Storage(storage_error(error, file)),
+        ltx::Error::Io(error) => RestoreError::Unreadable {
+            file: file.name,
+            error: storage_error(error, file),
+        },
         ltx::Error::Invalid(fault) => RestoreError::Damaged {
             file: file.name,
             fault,

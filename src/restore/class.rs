@@ -27,12 +27,19 @@ impl RestoreError {
     pub fn class(&self) -> Class {
         use RestoreError::{
             Damaged, Gap, Integrity, MissingPage, NameDiffers, NoOtherWay, NoSnapshot,
-            NothingPlanned, OtherDatabase, PageSizeDiffers,
+            NothingPlanned, OtherDatabase, PageSizeDiffers, Storage, Unreadable,
         };
         match self {
-            RestoreError::Storage(error) if is_unreachable(error) => Class::Unreachable,
+            Storage(error) | Unreadable { error, .. } if is_unreachable(error) => {
+                Class::Unreachable
+            }
             // A file that listings promise again and again.
-            RestoreError::Storage(StorageError::NotFound { .. }) => Class::Damaged,
+            Storage(StorageError::NotFound { .. })
+            | Unreadable {
+                error: StorageError::NotFound { .. },
+                ..
+            } => Class::Damaged,
+            NoOtherWay { cause, .. } => cause.class(),
             RestoreError::Plan(PlanError::OutsideWindow { .. }) => Class::NoSuchTime,
             RestoreError::Plan(PlanError::Gap { .. }) => Class::Damaged,
             error if error.is_not_available() => Class::NoBackup,
@@ -44,8 +51,7 @@ impl RestoreError {
             | NothingPlanned
             | MissingPage { .. }
             | OtherDatabase { .. }
-            | Integrity { .. }
-            | NoOtherWay { .. } => Class::Damaged,
+            | Integrity { .. } => Class::Damaged,
             _ => Class::Other,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::class::is_unreachable;
 use super::output::OutputProblem;
 use super::plan::PlanError;
 use crate::ltx::Fault;
@@ -17,6 +18,13 @@ use crate::units::{PageCount, PageNumber, PageSize, Txid, TxidRange};
 pub enum RestoreError {
     /// The replica cannot be read.
     Storage(StorageError),
+    /// A file of the replica cannot be read.
+    Unreadable {
+        /// Which.
+        file: FileName,
+        /// Why.
+        error: StorageError,
+    },
     /// The replica does not hold what was asked for.
     Plan(PlanError),
     /// The replica is one of Litestream 0.3, which this version cannot read.
@@ -122,16 +130,24 @@ pub enum RestoreError {
 impl RestoreError {
     /// Whether a planned file was gone, as when retention ran in between: planning anew may help.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, RestoreError::Storage(error) if error.is_not_found())
+        match self {
+            RestoreError::Storage(error) | RestoreError::Unreadable { error, .. } => {
+                error.is_not_found()
+            }
+            _ => false,
+        }
     }
 
-    /// The file that is of no use, so that others may have to do.
+    /// The file that is of no use, so that others may have to do. One that is gone is not until it is seen that it
+    /// stays away.
     pub(super) fn useless_file(&self) -> Option<FileName> {
-        use RestoreError::{Damaged, NameDiffers, PageSizeDiffers};
+        use RestoreError::{Damaged, NameDiffers, PageSizeDiffers, Unreadable};
         match self {
-            Damaged { file, .. } | NameDiffers { file, .. } | PageSizeDiffers { file, .. } => {
-                Some(*file)
-            }
+            Unreadable { error, .. } if is_unreachable(error) => None,
+            Damaged { file, .. }
+            | NameDiffers { file, .. }
+            | PageSizeDiffers { file, .. }
+            | Unreadable { file, .. } => Some(*file),
             _ => None,
         }
     }
@@ -176,7 +192,7 @@ impl From<PlanError> for RestoreError {
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RestoreError::Storage(error) => error.fmt(f),
+            RestoreError::Storage(error) | RestoreError::Unreadable { error, .. } => error.fmt(f),
             RestoreError::Plan(error) => error.fmt(f),
             RestoreError::Litestream03 { location } => write!(
                 f,
@@ -276,7 +292,7 @@ impl fmt::Display for RestoreError {
 impl std::error::Error for RestoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            RestoreError::Storage(error) => Some(error),
+            RestoreError::Storage(error) | RestoreError::Unreadable { error, .. } => Some(error),
             RestoreError::Plan(error) => Some(error),
             RestoreError::Damaged { fault, .. } => Some(fault),
             RestoreError::NoOtherWay { cause, .. } => Some(cause),

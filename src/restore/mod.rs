@@ -60,6 +60,9 @@ use crate::units::{Timestamp, Txid};
 /// may have come and gone between two of its parts.
 const RELISTS_MAX: usize = 3;
 
+/// So many files may be of no use: where there are more, each would be found so, one by one.
+const USELESS_MAX: usize = 100;
+
 /// So many requests at a time. Each takes a connection, and memory.
 pub const PARALLELISM: usize = 4;
 
@@ -178,20 +181,29 @@ fn carry_out(
             }
             Err(error) => error,
         };
-        if let Some(file) = error.useless_file() {
-            useless.push(file);
-            log::warn!("{error}; looking for other files that lead there");
-            plan = match around::plan_around(storage, target, &useless) {
-                Err(RestoreError::NoOtherWay { reached, .. }) => {
-                    let cause = Box::new(error);
-                    return Err(RestoreError::NoOtherWay { cause, reached });
-                }
-                planned => planned?,
-            };
-            continue;
-        }
         let anew = || around::plan_around(storage, target, &useless);
-        plan = replans.after(error, &plan, &anew)?;
+        let error = match error.is_gone() {
+            true => match replans.after(error, &plan, &anew) {
+                Ok(other) => {
+                    plan = other;
+                    continue;
+                }
+                Err(error) => error,
+            },
+            false => error,
+        };
+        let Some(file) = error.useless_file().filter(|_| useless.len() < USELESS_MAX) else {
+            return Err(error);
+        };
+        useless.push(file);
+        log::warn!("{error}; looking for other files that lead there");
+        plan = match around::plan_around(storage, target, &useless) {
+            Err(RestoreError::NoOtherWay { reached, .. }) => {
+                let cause = Box::new(error);
+                return Err(RestoreError::NoOtherWay { cause, reached });
+            }
+            planned => planned?,
+        };
     }
 }
 

@@ -41,7 +41,9 @@ impl Parts {
         if file.size < WORTHWHILE || !build.can_take_parts(file) {
             return Ok(None);
         }
-        let Some(index) = fetch_page_index(job.storage, &file, INDEX_MAX).map_err(failed)? else {
+        let Some(index) =
+            fetch_page_index(job.storage, &file, INDEX_MAX).map_err(|error| failed(file, error))?
+        else {
             return Ok(None);
         };
         let mut spans: Vec<Span> = Vec::new();
@@ -56,7 +58,7 @@ impl Parts {
         if bytes > file.size / 8 * 7 {
             return Ok(None);
         }
-        let header = fetch_header(job.storage, &file).map_err(failed)?;
+        let header = fetch_header(job.storage, &file).map_err(|error| failed(file, error))?;
         Ok(Some(Parts {
             file,
             header,
@@ -146,9 +148,12 @@ impl Parts {
     }
 }
 
-fn failed(error: PieceError) -> RestoreError {
+fn failed(file: FileInfo, error: PieceError) -> RestoreError {
     match error {
-        PieceError::Storage(error) => error.into(),
+        PieceError::Storage(error) => RestoreError::Unreadable {
+            file: file.name,
+            error,
+        },
         PieceError::Damaged { file, fault } => RestoreError::Damaged { file, fault },
     }
 }

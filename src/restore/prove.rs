@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::apply::{Progress, check_file};
+use super::class::Class;
 use super::error::RestoreError;
 use super::fetch::PAUSES;
 use super::nowhere::Nowhere;
@@ -196,7 +197,7 @@ pub fn check_part(
                 gone.push((file.name, error));
                 continue;
             }
-            Err(error @ RestoreError::Storage(_)) => return Err(error),
+            Err(error) if error.class() == Class::Unreachable => return Err(error),
             Err(error) => checked.damaged.push(error),
         }
         checked.files += 1;

@@ -224,7 +224,7 @@ fn a_broken_connection_leaves_what_was_fetched() {
     let (replica, files) = (history.replica(1), disk());
     replica.fail([Fault::Reset(150_000)]);
     let error = run(&replica, Target::Latest, &files, &mut |_| ()).unwrap_err();
-    assert!(matches!(error, RestoreError::Storage(_)), "{error}");
+    assert!(matches!(error, RestoreError::Unreadable { .. }), "{error}");
     let image = files.now();
     assert!(image.read(JOURNAL).is_some());
     let begun = completes(&image, &replica, Target::Latest, &history.states[0]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::support::memory::{Fault, Memory, ltx, name};
 use crate::support::scratch::Scratch;
 use walbrook::restore::{
-    Existing, Integrity, Options, Outcome, OutputProblem, RestoreError, Target, restore,
+    Class, Existing, Integrity, Options, Outcome, OutputProblem, RestoreError, Target, restore,
 };
 use walbrook::storage::file::FileStorage;
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
@@ -115,7 +115,7 @@ fn a_stream_goes_on_where_it_broke() {
     fs::remove_file(&output).unwrap();
     storage.fail(vec![Fault::Reset(10); 4]);
     let error = run(&storage, &output, Existing::Refuse).unwrap_err();
-    assert!(matches!(error, RestoreError::Storage(_)), "{error}");
+    assert!(matches!(error, RestoreError::Unreadable { .. }), "{error}");
     storage.fail(vec![Fault::Short(10); 4]);
     let error = run(&storage, &output, Existing::Refuse).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
@@ -155,10 +155,49 @@ fn a_listing_that_promises_what_is_not_there_is_an_error_in_the_end() {
     let storage = Listed::new(small(), [listed]);
     storage.memory.set(name(0, 2, 2), None);
     let error = run(&storage, &scratch.path().join("app.db"), Existing::Refuse).unwrap_err();
-    assert!(matches!(&error, RestoreError::Storage(error) if error.is_not_found()));
-    // At first, and once after each read; before the last, every pause has been taken.
-    assert_eq!(storage.listings_asked(), 1 + 4);
+    let RestoreError::NoOtherWay { cause, reached } = &error else {
+        panic!("{error}");
+    };
+    let is_missing =
+        matches!(&**cause, RestoreError::Unreadable { error, .. } if error.is_not_found());
+    assert!(is_missing && reached.is_some(), "{error}");
+    assert_eq!(error.class(), Class::Damaged);
+    // At first, and once after each read; before the last, every pause has been taken. Then to find a way around.
+    assert_eq!(storage.listings_asked(), 1 + 4 + 1);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_read_is_gone_around() {
+    let beside = name(1, 2, 2);
+    let both = || {
+        let storage = small();
+        // Larger, so that it is only the second choice.
+        let pages = [(1, 1), (2, 3)];
+        storage.add(beside, ltx(beside.txids, 2, &pages));
+        storage
+    };
+    let missing = Listed::new(both(), [both().list_all().unwrap()]);
+    missing.memory.set(name(0, 2, 2), None);
+    let broken = both();
+    broken.fail(vec![Fault::Broken; 4]);
+    for storage in [&missing as &dyn Storage, &broken] {
+        let scratch = Scratch::new();
+        let output = scratch.path().join("app.db");
+        run(storage, &output, Existing::Refuse).unwrap();
+        assert_eq!(fs::read(&output).unwrap(), [[1; 512], [3; 512]].concat());
+    }
+    // Where there is no way around, the error says what is wrong with it, and that it is not damage.
+    let storage = small();
+    storage.fail(vec![Fault::Broken; 4]);
+    let scratch = Scratch::new();
+    let error = run(&storage, &scratch.path().join("app.db"), Existing::Refuse).unwrap_err();
+    assert_eq!(error.class(), Class::Other);
+    assert!(error.to_string().contains("permission denied"), "{error}");
+    // One that cannot be reached for now is waited for, by whoever wants to.
+    storage.fail(vec![Fault::Reset(0); 4]);
+    let error = run(&storage, &scratch.path().join("app.db"), Existing::Refuse).unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable);
 }
 
 #[test]

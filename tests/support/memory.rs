@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Reset(usize),
     /// The stream ends after so many bytes, as if that were all.
     Short(usize),
+    /// It is refused.
+    Broken,
     /// The file is gone, these are there in its place.
     Compacted(Vec<(FileName, Vec<u8>)>),
 }
@@ -41,6 +43,12 @@ impl Memory {
             memory.replica().files.insert(name, (time, bytes));
         }
         memory
+    }
+
+    /// Adds a file.
+    pub(crate) fn add(&self, name: FileName, bytes: Vec<u8>) {
+        let time = Timestamp::from_millis(0);
+        self.replica().files.insert(name, (time, bytes));
     }
 
     /// Lets reads fail, the next one first.
@@ -112,6 +120,7 @@ impl Storage for Memory {
             Some(Fault::Reset(after)) => {
                 Box::new(cut(bytes, after).chain(Fails(io::ErrorKind::ConnectionReset)))
             }
+            Some(Fault::Broken) => Box::new(Fails(io::ErrorKind::PermissionDenied)),
             Some(Fault::Short(after)) => Box::new(cut(bytes, after)),
             _ if is_short => {
                 Box::new(Cursor::new(bytes).chain(Fails(io::ErrorKind::UnexpectedEof)))
