@@ -36,7 +36,7 @@ pub(super) fn of(end: &End, settings: &SftpSettings, program: &Program) -> Failu
         || said("No auth methods could be used")
         || said("Too many authentication failures")
         || said("Failed loading keyfile")
-        || (dropbear && said("assword"))
+        || (dropbear && (said("assword") || said("String too long")))
     {
         return Failure::Refused(not_let_in(settings, dropbear, &end.complaint));
     }
@@ -129,6 +129,7 @@ fn not_let_in(settings: &SftpSettings, dropbear: bool, complaint: &str) -> Strin
             || line.contains("bad permissions")
             || line.contains("no such identity")
             || line.contains("Failed loading keyfile")
+            || line.contains("String too long")
     });
     let said = said.unwrap_or_else(|| last_line(complaint)).trim();
     let user = settings.user.as_deref();

@@ -27,7 +27,11 @@ pub(super) fn look_through(
     };
     let looked = read_names(calls, &handle, each);
     calls.send_and_forget(Packet::request(Kind::Close).string(&handle));
-    looked
+    match looked {
+        // There are servers that look for the directory only now.
+        Err(failure) if status::is_missing(&failure) => Ok(()),
+        looked => looked,
+    }
 }
 
 fn read_names(calls: &Calls, handle: &[u8], each: &mut dyn FnMut(Name)) -> Result<(), Failure> {

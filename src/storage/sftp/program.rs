@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::askpass::Passing;
+use super::packet::Packet;
 use super::settings::SftpSettings;
 use crate::sys::random;
 
@@ -126,6 +127,7 @@ impl Program {
             .process_group(0);
         let mut prepared = Prepared {
             command,
+            greeting: Packet::init().finish(0),
             known_hosts: None,
             home: None,
             _password: None,
@@ -141,6 +143,8 @@ impl Program {
 /// A command line, and what has to be there until the session is.
 pub(super) struct Prepared {
     pub(super) command: Command,
+    /// What is said to it first.
+    pub(super) greeting: Vec<u8>,
     known_hosts: Option<File>,
     home: Option<Home>,
     _password: Option<Passing>,
@@ -229,7 +233,8 @@ impl Prepared {
                     key = key.or(usual.filter(|path| path.exists()));
                 }
                 _ => {
-                    self.command.arg("-y");
+                    // It adds a key to its file only when its question is answered, if need be by its input.
+                    self.greeting = b"y\n".to_vec();
                     key = None;
                 }
             }

@@ -168,7 +168,7 @@ impl Session {
             wire,
         };
         // If it cannot be written, the thread sees why.
-        let _ = session.write(&Packet::init().finish(0));
+        let _ = session.write(&prepared.greeting);
         let Ok(extensions) = opened.recv() else {
             return Ok(Err(session.shared.wait_for_end()));
         };
