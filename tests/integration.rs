@@ -7,6 +7,7 @@ mod conformance;
 mod destinations;
 mod directories;
 mod follow;
+mod generations;
 mod interchange;
 mod late;
 mod levels;

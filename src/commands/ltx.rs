@@ -9,7 +9,7 @@ use super::json::Json;
 use super::source::{ConfigFile, ReplicaSource, none_of, warn_of};
 use super::table::Table;
 use super::{CommandError, CommandHelp, Outcome};
-use crate::storage::FileInfo;
+use crate::storage::{FileInfo, Storage};
 use crate::units::Level;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -82,7 +82,12 @@ pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcom
             None => storage.list_all(),
         };
         match files {
-            Ok(files) => listed.push((storage.location(), files)),
+            Ok(files) => {
+                if files.is_empty() {
+                    tell_of_litestream_03(&**storage);
+                }
+                listed.push((storage.location(), files));
+            }
             Err(error) => failed.push((storage.location(), error.to_string())),
         }
     }
@@ -100,6 +105,20 @@ pub(crate) fn run(arguments: LtxArguments, out: &mut dyn Write) -> Result<Outcom
         }
     }
     Ok(Outcome::Success)
+}
+
+/// Says why there are none, where that is so because they are of another kind.
+fn tell_of_litestream_03(storage: &dyn Storage) {
+    // Whoever asks for LTX files need not know why others could not be listed.
+    let count = storage.list_generations().map_or(0, |files| files.len());
+    if count > 0 {
+        let line = format!(
+            "{} holds {count} files of Litestream 0.3 (generations/), which are no LTX files; `walbrook restore` reads \
+             them, and with -dry-run shows which",
+            storage.location()
+        );
+        let _ = writeln!(io::stderr(), "{line}");
+    }
 }
 
 fn json(listed: &[(String, Vec<FileInfo>)], several: bool) -> Json {

@@ -3,6 +3,7 @@
 mod attempt;
 mod dry_run;
 mod follow;
+mod report;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,12 @@ use argh::FromArgs;
 
 use self::attempt::until_reachable;
 pub(super) use self::attempt::{Attempt, told};
+use self::report::report;
 use super::flags::{self, Flag};
-use super::json::Json;
 use super::source::{ConfigFile, Opened, ReplicaSource};
 use super::{CommandError, CommandHelp, Outcome, Reason, point};
 use crate::config::{Base, LogLevel};
-use crate::restore::{self, Condition, Existing, Integrity, Report, Target};
-use crate::storage::Storage;
+use crate::restore::{self, Condition, Existing, Integrity, Target};
 use crate::units::parse_duration;
 
 pub(super) const HELP: CommandHelp = CommandHelp {
@@ -72,7 +72,7 @@ pub(super) const HELP: CommandHelp = CommandHelp {
         flag(
             "integrity-check",
             "MODE",
-            "Check the result: none, quick or full (default none)",
+            "Check the result: none, quick or full (default none, and quick for what Litestream 0.3 left)",
         ),
         flag(
             "parallelism",
@@ -355,59 +355,6 @@ fn go_on_without(error: CommandError, output: &Path) -> Result<Outcome, CommandE
     }
 }
 
-/// Tells how a restore ended.
-fn report(
-    outcome: restore::Outcome,
-    storage: &dyn Storage,
-    several: bool,
-    options: &RestoreOptions,
-    out: &mut dyn Write,
-) -> Result<Outcome, CommandError> {
-    match outcome {
-        restore::Outcome::Restored(report) if options.json => {
-            writeln!(out, "{}", report_json(&report, storage, options))?;
-        }
-        restore::Outcome::Restored(report) => {
-            let source = match several {
-                true => format!(" of {}", storage.location()),
-                false => String::new(),
-            };
-            let (time, window) = match report.window {
-                Some((earliest, latest)) => (
-                    format!(" of {}", report.last.created),
-                    format!("; what can be restored is from {earliest} to {latest}"),
-                ),
-                None => (String::new(), String::new()),
-            };
-            eprintln_unless_closed(&format!(
-                "restored {} to txid {}{time}{source}: {} files, {} bytes, {} ms{window}",
-                options.output.display(),
-                report.txid,
-                report.files,
-                report.bytes,
-                report.duration.as_millis()
-            ));
-        }
-        restore::Outcome::KeptExisting => {
-            eprintln_unless_closed("database already exists, skipping");
-        }
-    }
-    Ok(Outcome::Success)
-}
-
-fn report_json(report: &Report, storage: &dyn Storage, options: &RestoreOptions) -> Json {
-    let time = point::time_of(report.last, storage, report.window.is_some());
-    let milliseconds = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
-    Json::Object(vec![
-        ("db_path", Json::text(options.output.display())),
-        ("replica", Json::text(storage.location())),
-        ("txid", Json::text(report.txid)),
-        ("timestamp", Json::text(time)),
-        ("duration_ms", Json::Number(milliseconds)),
-        ("integrity_check", Json::text(options.integrity)),
-    ])
-}
-
 /// Says something on stderr; if that is closed, the exit code says it.
 fn eprintln_unless_closed(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
@@ -536,7 +483,8 @@ fn duration(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandE
 
 fn integrity(mode: Option<&str>) -> Result<Integrity, CommandError> {
     match mode {
-        None | Some("none") => Ok(Integrity::Unchecked),
+        None => Ok(Integrity::AsNeeded),
+        Some("none") => Ok(Integrity::Unchecked),
         Some("quick") => Ok(Integrity::Quick),
         Some("full") => Ok(Integrity::Full),
         Some(other) => Err(CommandError::new(format!(

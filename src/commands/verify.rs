@@ -272,11 +272,14 @@ fn find(storage: &dyn Storage, goal: Goal) -> Finding {
 fn of_state(
     storage: &dyn Storage,
     target: Target,
-    proof: Result<Report, RestoreError>,
+    proof: Result<restore::Outcome, RestoreError>,
     progress: &mut dyn FnMut(Progress),
 ) -> Finding {
     match proof {
-        Ok(report) => Finding::Whole(whole(storage, target, report)),
+        Ok(restore::Outcome::Restored(report)) => Finding::Whole(whole(storage, target, report)),
+        Ok(restore::Outcome::RestoredGeneration(report)) => Finding::Generation(report),
+        // There never is anything.
+        Ok(restore::Outcome::KeptExisting) => Finding::Unknown(told(&RestoreError::NothingPlanned)),
         Err(error) if error.class() == Class::Damaged => {
             let left = match error {
                 // Nobody but SQLite can tell of others whether they are better.
@@ -309,16 +312,13 @@ fn drill(
     target: Target,
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Report, RestoreError> {
+) -> Result<restore::Outcome, RestoreError> {
     let options = restore::Options {
         integrity: Integrity::Full,
         ..restore::Options::default()
     };
     let output = scratch.path.join("database");
-    match restore::restore(storage, target, &output, &options, progress)? {
-        restore::Outcome::Restored(report) => Ok(report),
-        restore::Outcome::KeptExisting => Err(RestoreError::NothingPlanned),
-    }
+    restore::restore(storage, target, &output, &options, progress)
 }
 
 /// A directory of our own in that for temporary files, removed with all in it when dropped.

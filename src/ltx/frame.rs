@@ -104,13 +104,18 @@ pub fn read_frame(frame: &[u8], page: PageNumber, page_size: PageSize) -> Result
 
 /// The decompressor's error in our words.
 pub(super) fn lz4_fault(page: PageNumber, error: &block::DecompressError) -> Fault {
-    let problem = match error {
-        block::DecompressError::OutputTooSmall { .. } => "it holds more than a page",
+    let problem = block_problem(error);
+    Fault::Lz4 { page, problem }
+}
+
+/// What is wrong with an LZ4 block.
+pub(super) fn block_problem(error: &block::DecompressError) -> &'static str {
+    match error {
+        block::DecompressError::OutputTooSmall { .. } => "it holds more than it may",
         block::DecompressError::LiteralOutOfBounds
         | block::DecompressError::ExpectedAnotherByte => "it ends within a sequence",
         block::DecompressError::OffsetZero => "a match at distance 0",
-        block::DecompressError::OffsetOutOfBounds => "a match from before the page",
+        block::DecompressError::OffsetOutOfBounds => "a match from before the beginning",
         _ => "it is malformed",
-    };
-    Fault::Lz4 { page, problem }
+    }
 }

@@ -1,14 +1,14 @@
-//! The LZ4 frame around a page in files of Litestream 0.5.0 to 0.5.15, integers little-endian.
+//! The LZ4 frame, integers little-endian, and the one around a page in files of Litestream 0.5.0 to 0.5.15.
 //!
 //! ```text
 //! 04 22 4D 18                magic
 //! FLG                        version 01, independent, block checksums, content size, content checksum, 0, dictionary
 //! BD                         0 | largest block, 4 (64 KiB) to 7 (4 MiB) | 0000
-//! content size u64           with its flag; must be the page size
+//! content size u64           with its flag; of a page, must be its size
 //! descriptor checksum u8     second byte of XXH32 from FLG to here
 //! blocks                     size u32 (bit 31: stored as is), data, XXH32 u32 with its flag
 //! 00 00 00 00                end mark
-//! content checksum u32       XXH32 of the page
+//! content checksum u32       XXH32 of the content
 //! ```
 //!
 //! Those releases wrote `64 40 A7` and one block. We take whatever else a frame of one page may look like,
@@ -60,45 +60,23 @@ impl PageBuffer {
         if source.array("an LZ4 frame's magic")? != MAGIC {
             return Err(malformed(page, "not an LZ4 frame"));
         }
-        let mut bytes = [0; 2 + CONTENT_SIZE_BYTES];
-        source.fill(&mut bytes[..2], PART)?;
-        let [flags, block_max] = [bytes[0], bytes[1]];
-        if flags & VERSION_MASK != VERSION || flags & RESERVED != 0 {
-            return Err(malformed(page, "unknown version of LZ4 frame"));
-        }
-        if flags & DICTIONARY != 0 {
-            return Err(malformed(page, "it needs a dictionary"));
-        }
-        if flags & CONTENT_CHECKSUM == 0 {
-            return Err(malformed(page, "no content checksum"));
-        }
-        if block_max & !0x70 != 0 || block_max >> 4 < 4 {
-            return Err(malformed(page, "unknown block size"));
-        }
-        let length = if flags & CONTENT_SIZE == 0 {
-            2
-        } else {
-            bytes.len()
-        };
-        source.fill(&mut bytes[2..length], PART)?;
-        let [checksum] = source.array(PART)?;
-        if checksum != xxh32(&bytes[..length]).to_be_bytes()[2] {
-            return Err(malformed(page, "wrong descriptor checksum"));
-        }
-        let content = u64::from_le_bytes(*bytes.last_chunk().expect("ten bytes hold eight"));
-        if flags & CONTENT_SIZE != 0 && content != self.page.len() as u64 {
-            let (bytes, page_size) = (content, self.page_size);
-            return Err(Fault::PageLength {
-                page,
-                bytes,
-                page_size,
+        let read = Descriptor::read(&mut |bytes| source.fill(bytes, PART).map_err(Unread::Source));
+        let descriptor = read.map_err(|error| match error {
+            Unread::Source(error) => error,
+            Unread::Malformed(problem) => malformed(page, problem),
+        })?;
+        match descriptor.content {
+            Some(bytes) if bytes != self.page.len() as u64 => {
+                let page_size = self.page_size;
+                Err(Fault::PageLength {
+                    page,
+                    bytes,
+                    page_size,
+                }
+                .into())
             }
-            .into());
+            _ => Ok(descriptor),
         }
-        Ok(Descriptor {
-            independent: flags & INDEPENDENT != 0,
-            block_checksums: flags & BLOCK_CHECKSUM != 0,
-        })
     }
 
     /// Reads one block and gives how many bytes of the page it was; `filled` bytes are there already.
@@ -141,14 +119,68 @@ impl PageBuffer {
     }
 }
 
-/// What the frame's descriptor says of its blocks.
-#[derive(Clone, Copy)]
-struct Descriptor {
-    independent: bool,
-    block_checksums: bool,
+/// Why there is no descriptor.
+enum Unread {
+    Source(Error),
+    Malformed(&'static str),
 }
 
-fn xxh32(bytes: &[u8]) -> u32 {
+impl From<&'static str> for Unread {
+    fn from(problem: &'static str) -> Unread {
+        Unread::Malformed(problem)
+    }
+}
+
+/// What the frame's descriptor says of its blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Descriptor {
+    pub(super) independent: bool,
+    pub(super) block_checksums: bool,
+    /// The most bytes that a block holds.
+    pub(super) block_max: usize,
+    /// How many bytes there are in all, if that is said.
+    pub(super) content: Option<u64>,
+}
+
+impl Descriptor {
+    /// Takes it from what `fill` gives. Only frames with a checksum of their content are taken.
+    pub(super) fn read<E: From<&'static str>>(
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Descriptor, E> {
+        let mut bytes = [0; 2 + CONTENT_SIZE_BYTES];
+        fill(&mut bytes[..2])?;
+        let [flags, block_max] = [bytes[0], bytes[1]];
+        if flags & VERSION_MASK != VERSION || flags & RESERVED != 0 {
+            return Err("unknown version of LZ4 frame".into());
+        }
+        if flags & DICTIONARY != 0 {
+            return Err("it needs a dictionary".into());
+        }
+        if flags & CONTENT_CHECKSUM == 0 {
+            return Err("no content checksum".into());
+        }
+        if block_max & !0x70 != 0 || block_max >> 4 < 4 {
+            return Err("unknown block size".into());
+        }
+        let has_size = flags & CONTENT_SIZE != 0;
+        let length = if has_size { bytes.len() } else { 2 };
+        fill(&mut bytes[2..length])?;
+        let mut checksum = [0];
+        fill(&mut checksum)?;
+        if checksum[0] != xxh32(&bytes[..length]).to_be_bytes()[2] {
+            return Err("wrong descriptor checksum".into());
+        }
+        let content = u64::from_le_bytes(*bytes.last_chunk().expect("ten bytes hold eight"));
+        Ok(Descriptor {
+            independent: flags & INDEPENDENT != 0,
+            block_checksums: flags & BLOCK_CHECKSUM != 0,
+            block_max: 1 << (8 + 2 * (block_max >> 4)),
+            content: has_size.then_some(content),
+        })
+    }
+}
+
+pub(super) fn xxh32(bytes: &[u8]) -> u32 {
     XxHash32::oneshot(0, bytes)
 }
 
@@ -156,13 +188,13 @@ fn malformed(page: PageNumber, problem: &'static str) -> Error {
     Error::Invalid(Fault::Lz4 { page, problem })
 }
 
-const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+pub(super) const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const PART: &str = "an LZ4 frame descriptor";
 const CONTENT_SIZE_BYTES: usize = 8;
-const END_MARK: u32 = 0;
+pub(super) const END_MARK: u32 = 0;
 
 /// Bit of a block's size: the data is not compressed.
-const STORED: u32 = 1 << 31;
+pub(super) const STORED: u32 = 1 << 31;
 
 /// Bits of the descriptor's first byte.
 const VERSION_MASK: u8 = 0xc0;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Options, Outcome, Plan, Progress, RestoreError, Target};
+use super::{GenerationPlan, Options, Outcome, Plan, Progress, RestoreError, Target, generations};
 use crate::storage::Storage;
 use crate::units::Timestamp;
 
@@ -15,8 +15,16 @@ use crate::units::Timestamp;
 pub struct Candidate<'a> {
     storage: &'a dyn Storage,
     target: Target,
-    plan: Plan,
+    plan: Chosen,
     asked: Instant,
+}
+
+/// What is to be read.
+pub enum Chosen {
+    /// LTX files.
+    Ltx(Plan),
+    /// Files of Litestream 0.3.
+    Generation(GenerationPlan),
 }
 
 impl<'a> Candidate<'a> {
@@ -26,7 +34,7 @@ impl<'a> Candidate<'a> {
     /// When the replica cannot be listed or the target cannot be reached.
     pub fn find(storage: &'a dyn Storage, target: Target) -> Result<Candidate<'a>, RestoreError> {
         let asked = Instant::now();
-        let plan = super::plan_from(storage, target)?;
+        let plan = choose(storage, target, super::plan_from(storage, target))?;
         Ok(Candidate {
             storage,
             target,
@@ -41,7 +49,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// The files to be read.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Chosen {
         &self.plan
     }
 
@@ -55,24 +63,47 @@ impl<'a> Candidate<'a> {
         options: &Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, RestoreError> {
-        super::carry_out(
-            self.plan,
-            self.storage,
-            self.target,
-            output,
-            options,
-            self.asked,
-            progress,
-        )
+        let (storage, target, asked) = (self.storage, self.target, self.asked);
+        let plan = match self.plan {
+            // Nothing ever comes to files of Litestream 0.3 that could be followed.
+            Chosen::Generation(_) if options.is_followed => super::plan_from(storage, target)?,
+            Chosen::Generation(plan) => {
+                return generations::carry_out(
+                    plan, storage, target, output, options, asked, progress,
+                );
+            }
+            Chosen::Ltx(plan) => plan,
+        };
+        super::carry_out(plan, storage, target, output, options, asked, progress)
     }
 
     /// The time of the state it leads to. It may cost a request.
     fn time(&self) -> Result<Timestamp, RestoreError> {
-        let last = self.plan.files.last().ok_or(RestoreError::NothingPlanned)?;
+        let plan = match &self.plan {
+            Chosen::Ltx(plan) => plan,
+            Chosen::Generation(plan) => return Ok(plan.last().created),
+        };
+        let last = plan.files.last().ok_or(RestoreError::NothingPlanned)?;
         // What is gone by now is noticed when it is read.
         let exact = self.storage.exact_times(vec![*last])?;
         Ok(exact.first().unwrap_or(last).created)
     }
+}
+
+/// Takes the plan of LTX files that was made, or failed to be, or one of files of Litestream 0.3 in its place.
+pub(super) fn choose(
+    storage: &dyn Storage,
+    target: Target,
+    ltx: Result<Plan, RestoreError>,
+) -> Result<Chosen, RestoreError> {
+    // Whoever cannot be reached need not be asked again.
+    if let Err(error @ RestoreError::Storage(_)) = ltx {
+        return Err(error);
+    }
+    Ok(match generations::plan_from(storage, target)? {
+        Some(plan) => Chosen::Generation(plan),
+        None => Chosen::Ltx(ltx?),
+    })
 }
 
 /// Asks all `storages`, in their order. Gives those to restore from, the newest state first, and of equals the first

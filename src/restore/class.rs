@@ -4,6 +4,7 @@
 use std::io;
 
 use super::error::RestoreError;
+use super::generations::Problem;
 use super::plan::PlanError;
 use crate::storage::StorageError;
 
@@ -27,7 +28,7 @@ impl RestoreError {
     pub fn class(&self) -> Class {
         use RestoreError::{
             Damaged, Gap, Integrity, MissingPage, NameDiffers, NoOtherWay, NoSnapshot,
-            NothingPlanned, OtherDatabase, PageSizeDiffers, Storage, Unreadable,
+            NothingPlanned, OtherDatabase, PageSizeDiffers, Storage, Unreadable, Unsound,
         };
         match self {
             Storage(error) | Unreadable { error, .. } if is_unreachable(error) => {
@@ -43,7 +44,9 @@ impl RestoreError {
             RestoreError::Plan(PlanError::OutsideWindow { .. }) => Class::NoSuchTime,
             RestoreError::Plan(PlanError::Gap { .. }) => Class::Damaged,
             error if error.is_not_available() => Class::NoBackup,
-            Damaged { .. }
+            RestoreError::Generation(fault) if fault.problem == Problem::Encrypted => Class::Other,
+            RestoreError::Generation(_)
+            | Damaged { .. }
             | NameDiffers { .. }
             | PageSizeDiffers { .. }
             | Gap { .. }
@@ -51,7 +54,8 @@ impl RestoreError {
             | NothingPlanned
             | MissingPage { .. }
             | OtherDatabase { .. }
-            | Integrity { .. } => Class::Damaged,
+            | Integrity { .. }
+            | Unsound { .. } => Class::Damaged,
             _ => Class::Other,
         }
     }

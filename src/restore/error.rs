@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::class::is_unreachable;
+use super::generations;
 use super::output::OutputProblem;
 use super::plan::PlanError;
 use crate::ltx::Fault;
 use crate::storage::{FileName, StorageError};
-use crate::units::{PageCount, PageNumber, PageSize, Txid, TxidRange};
+use crate::units::{PageCount, PageNumber, PageSize, Timestamp, Txid, TxidRange};
 
 /// A restore failed. The output, and a database that was there, are untouched, unless it was
 /// [`RestoreError::Io`] with the operation "replace".
@@ -27,11 +28,15 @@ pub enum RestoreError {
     },
     /// The replica does not hold what was asked for.
     Plan(PlanError),
-    /// The replica is one of Litestream 0.3, which this version cannot read.
+    /// The replica is one of Litestream 0.3, of which there is nothing but to restore it.
     Litestream03 {
         /// Where it is.
         location: String,
+        /// The times of the earliest and the latest state that could be.
+        window: (Timestamp, Timestamp),
     },
+    /// Files of Litestream 0.3 do not lead to what was asked for.
+    Generation(generations::Fault),
     /// The output must not be written to.
     Output {
         /// What is in the way.
@@ -116,6 +121,11 @@ pub enum RestoreError {
         /// In its words.
         finding: String,
     },
+    /// The same of one from files of Litestream 0.3, each of which is sound.
+    Unsound {
+        /// In its words.
+        finding: String,
+    },
     /// A local file operation failed.
     Io {
         /// What was being done.
@@ -194,11 +204,16 @@ impl fmt::Display for RestoreError {
         match self {
             RestoreError::Storage(error) | RestoreError::Unreadable { error, .. } => error.fmt(f),
             RestoreError::Plan(error) => error.fmt(f),
-            RestoreError::Litestream03 { location } => write!(
+            RestoreError::Litestream03 {
+                location,
+                window: (earliest, latest),
+            } => write!(
                 f,
-                "{location} holds only backups of Litestream 0.3 (generations/), which this version \
-                 cannot read; restore them with Litestream 0.3 or 0.5"
+                "{location} holds only a backup of Litestream 0.3 (generations/), which has no TXIDs and grows no \
+                 more: it can be restored, the newest state or with -timestamp one from {earliest} to {latest}, and \
+                 verified, and nothing else"
             ),
+            RestoreError::Generation(fault) => fault.fmt(f),
             RestoreError::Output { path, reason } => {
                 let path = path.display();
                 match reason {
@@ -279,6 +294,13 @@ impl fmt::Display for RestoreError {
             RestoreError::Integrity { finding } => write!(
                 f,
                 "integrity check of the restored database: {finding}; nothing was restored"
+            ),
+            RestoreError::Unsound { finding } => write!(
+                f,
+                "the files of Litestream 0.3 are sound and join, but SQLite finds the database broken: {finding}; \
+                 nothing was restored. It may have been so when it was backed up, or the end of a WAL is missing, \
+                 which only this shows. Try a state before it (-timestamp), or take it as it is with \
+                 -integrity-check none"
             ),
             RestoreError::Io {
                 operation,

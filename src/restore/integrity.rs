@@ -10,8 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 /// How thoroughly to check.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Integrity {
-    /// Not at all: every LTX file was verified by its checksum anyway.
+    /// As what is restored needs it: of LTX files not at all, since each was verified by its checksum anyway; of what
+    /// Litestream 0.3 left as [`Integrity::Quick`], since the end of a WAL can be missing there unseen.
     #[default]
+    AsNeeded,
+    /// Not at all.
     Unchecked,
     /// `PRAGMA quick_check`: the structure of every page, but no comparison of indexes with tables.
     Quick,
@@ -23,7 +26,7 @@ pub enum Integrity {
 impl fmt::Display for Integrity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Integrity::Unchecked => "none",
+            Integrity::AsNeeded | Integrity::Unchecked => "none",
             Integrity::Quick => "quick",
             Integrity::Full => "full",
         })
@@ -36,7 +39,7 @@ impl fmt::Display for Integrity {
 /// What SQLite found, in its words.
 pub(super) fn check(path: &Path, integrity: Integrity) -> Result<(), String> {
     let pragma = match integrity {
-        Integrity::Unchecked => return Ok(()),
+        Integrity::AsNeeded | Integrity::Unchecked => return Ok(()),
         Integrity::Quick => "PRAGMA quick_check(1)",
         Integrity::Full => "PRAGMA integrity_check(1)",
     };

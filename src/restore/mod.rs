@@ -14,6 +14,7 @@ mod class;
 mod error;
 mod fetch;
 mod follow;
+mod generations;
 mod image;
 mod integrity;
 mod journal;
@@ -35,11 +36,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use apply::Progress;
-pub use candidate::{Candidate, candidates};
+pub use candidate::{Candidate, Chosen, candidates};
 pub use class::{Class, is_unreachable};
 pub use error::RestoreError;
 pub use fetch::PAUSES;
 pub use follow::{Follower, Gate, Look};
+pub use generations::{Fault, GenerationPlan, GenerationReport, Problem};
 pub use integrity::Integrity;
 pub use note::noted;
 pub use output::{Existing, OutputProblem};
@@ -111,6 +113,8 @@ impl Default for Options {
 pub enum Outcome {
     /// The output is the restored database.
     Restored(Report),
+    /// The same, from files of Litestream 0.3.
+    RestoredGeneration(GenerationReport),
     /// A database is at the output, and [`Existing::Keep`] was asked for.
     KeptExisting,
 }
@@ -357,10 +361,11 @@ fn list(storage: &dyn Storage, target: Target) -> Result<Vec<FileInfo>, RestoreE
     if let Target::Before(_) | Target::AsOf(_) = target {
         files = storage.exact_times(files)?;
     }
-    if files.is_empty() && !storage.list_generations()?.is_empty() {
-        return Err(RestoreError::Litestream03 {
-            location: storage.location(),
-        });
+    if files.is_empty()
+        && let Some(window) = generations::window(storage)?
+    {
+        let location = storage.location();
+        return Err(RestoreError::Litestream03 { location, window });
     }
     Ok(files)
 }

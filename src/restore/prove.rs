@@ -9,8 +9,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::apply::{Progress, check_file};
+use super::candidate::{Chosen, choose};
 use super::class::Class;
 use super::error::RestoreError;
 use super::fetch::PAUSES;
@@ -18,7 +20,9 @@ use super::nowhere::Nowhere;
 use super::plan::{PlanError, Target};
 use super::points::Point;
 use super::replan::Replans;
-use super::{Options, Outcome, Report, history_of, listed_and_planned, restore, run};
+use super::{
+    Integrity, Options, Outcome, Report, generations, history_of, listed_and_planned, restore, run,
+};
 use crate::storage::{FileInfo, FileName, Storage};
 use crate::units::Txid;
 
@@ -34,13 +38,20 @@ pub fn prove(
     storage: &dyn Storage,
     target: Target,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Report, RestoreError> {
+) -> Result<Outcome, RestoreError> {
+    let start = Instant::now();
     let by_names = || Ok(listed_and_planned(storage, target)?.1);
+    let mut plan = match choose(storage, target, by_names())? {
+        Chosen::Ltx(plan) => plan,
+        Chosen::Generation(plan) => {
+            let place = Path::new(PLACE);
+            return generations::run(&plan, storage, place, &options(), start, progress);
+        }
+    };
     let mut replans = Replans::new(&PAUSES);
-    let mut plan = by_names()?;
     loop {
         match run(&plan, storage, Path::new(PLACE), &options(), progress) {
-            Ok(outcome) => return restored(outcome),
+            Ok(outcome) => return Ok(outcome),
             Err(error) => plan = replans.after(error, &plan, &by_names)?,
         }
     }
@@ -92,6 +103,7 @@ const PLACE: &str = "/nowhere";
 
 fn options() -> Options {
     Options {
+        integrity: Integrity::Unchecked,
         note_every: u64::MAX,
         reads_all: true,
         files: Arc::new(Nowhere),
@@ -102,8 +114,8 @@ fn options() -> Options {
 fn restored(outcome: Outcome) -> Result<Report, RestoreError> {
     match outcome {
         Outcome::Restored(report) => Ok(report),
-        // There never is one.
-        Outcome::KeptExisting => Err(RestoreError::NothingPlanned),
+        // Of files of Litestream 0.3 the error tells all there is to know; and there never is one to keep.
+        Outcome::RestoredGeneration(_) | Outcome::KeptExisting => Err(RestoreError::NothingPlanned),
     }
 }
 

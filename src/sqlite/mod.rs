@@ -22,10 +22,10 @@
 //!
 //! `wal` and `wal_index` are the formats; `files` owns our descriptors and SQLite's connections, because
 //! closing any descriptor of these files drops all locks of the process, and `registry` knows which are open;
-//! `view` is a pinned state to read
-//! pages from, and `frozen` one that can be read for hours; `frames` reads the WAL, `window` through a memory
-//! map where that is safe; `follow` slides from view to view; `checkpoint` is the protocol that lets the WAL
-//! start over without losing a frame. `rollback` writes into a database that is not replicated: a copy that follows.
+//! `view` is a pinned state to read pages from, and `frozen` one that can be read for hours; `frames` reads the WAL,
+//! `window` through a memory map where that is safe; `follow` slides from view to view; `checkpoint` is the protocol
+//! that lets the WAL start over without losing a frame; `wal_stream` reads a WAL that somebody copied. `rollback`
+//! writes into a database that is not replicated: a copy that follows.
 
 mod checkpoint;
 mod connection;
@@ -41,6 +41,7 @@ mod rollback;
 mod view;
 mod wal;
 mod wal_index;
+mod wal_stream;
 mod window;
 
 pub use checkpoint::Blocking;
@@ -53,3 +54,4 @@ pub use registry::{Probe, probe};
 pub use rollback::{Change, InPlace};
 pub use view::View;
 pub use wal::{FrameNumber, Salts, WalChecksum};
+pub use wal_stream::{Succession, WalStart, WalStream};

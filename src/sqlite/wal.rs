@@ -88,7 +88,7 @@ impl WalChecksum {
         WalChecksum([s0, s1])
     }
 
-    fn parse(bytes: &[u8]) -> WalChecksum {
+    pub(super) fn parse(bytes: &[u8]) -> WalChecksum {
         WalChecksum([be_u32(bytes), be_u32(&bytes[4..])])
     }
 }
@@ -159,7 +159,7 @@ fn salts(bytes: &[u8]) -> Salts {
     Salts(salts)
 }
 
-fn be_u32(bytes: &[u8]) -> u32 {
+pub(super) fn be_u32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,9 +11,7 @@ use crate::support::scratch::Scratch;
 use walbrook::restore::{
     Class, Existing, Integrity, Options, Outcome, OutputProblem, RestoreError, Target, restore,
 };
-use walbrook::storage::file::FileStorage;
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
-use walbrook::sys::fs::SystemFiles;
 use walbrook::units::{Level, Timestamp, TxidRange};
 
 #[test]
@@ -280,24 +277,6 @@ fn what_a_killed_restore_left_is_removed_in_time() {
         format!("other.db.{numbers}"),
     ];
     assert_eq!(left, expected);
-}
-
-#[test]
-fn replicas_of_litestream_03_are_named_as_such() {
-    let scratch = Scratch::new();
-    let root = scratch.path().join("replica");
-    let snapshots = root.join("generations/0123456789abcdef/snapshots");
-    fs::create_dir_all(&snapshots).unwrap();
-    fs::write(snapshots.join("00000000.snapshot.lz4"), "").unwrap();
-    let storage = FileStorage::new(root, Arc::new(SystemFiles));
-    let output = scratch.path().join("app.db");
-    let result = run(&storage, &output, Existing::Refuse);
-    assert!(
-        matches!(result, Err(RestoreError::Litestream03 { .. })),
-        "{result:?}"
-    );
-    let empty = run(&Memory::default(), &output, Existing::Refuse).unwrap_err();
-    assert!(empty.is_not_available());
 }
 
 /// Matches an output refused for this reason.

@@ -73,6 +73,12 @@ fn restore_one(database: &DatabaseConfig, network: &Arc<Network>) -> Result<(), 
             storage.location(),
             report.txid
         ),
+        Ok((Outcome::RestoredGeneration(report), storage)) => log::info!(
+            "{}: it was missing, and is restored from what Litestream 0.3 left in {}, as of {}",
+            path.display(),
+            storage.location(),
+            report.last.created
+        ),
         Ok((Outcome::KeptExisting, _)) => {}
         Err(error) if error.reason() == Reason::NoBackup && failed.is_empty() => log::info!(
             "{}: it is missing, and so is a backup: replication begins when it appears",

@@ -32,7 +32,7 @@ fn a_configured_database() {
         if_replica_exists: false,
         dry_run: false,
         json: true,
-        integrity: Integrity::Unchecked,
+        integrity: Integrity::AsNeeded,
         parallelism: restore::PARALLELISM,
     };
     assert_eq!(options, expected);

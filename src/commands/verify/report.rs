@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Goal;
 use crate::commands::CommandError;
 use crate::commands::error::Reason;
 use crate::commands::json::Json;
-use crate::restore::{Checked, Report, RestoreError};
+use crate::restore::{Checked, GenerationReport, Report, RestoreError};
 use crate::units::{Timestamp, Txid};
 
 /// The exit code where something of the replica is damaged or missing.
@@ -26,6 +27,8 @@ pub(super) struct Verdict {
 pub(super) enum Finding {
     /// The state is whole.
     Whole(Whole),
+    /// The same of a state that Litestream 0.3 left.
+    Generation(GenerationReport),
     /// So many files were checked, of which some may be damaged.
     Part(Checked),
     /// The state is not whole, for this reason; what is left.
@@ -54,7 +57,7 @@ impl Verdict {
     /// The exit code it asks for.
     pub(super) fn code(&self) -> u8 {
         match &self.finding {
-            Finding::Whole(_) => 0,
+            Finding::Whole(_) | Finding::Generation(_) => 0,
             Finding::Part(checked) if checked.damaged.is_empty() && checked.newest.is_ok() => 0,
             Finding::Part(_) | Finding::Damaged(..) => DAMAGED,
             Finding::Unknown(error) => error.reason().code(),
@@ -75,14 +78,14 @@ impl Verdict {
         match &self.finding {
             Finding::Whole(whole) => Some(whole.report.txid),
             Finding::Part(checked) => checked.newest.as_ref().ok().copied(),
-            Finding::Damaged(..) | Finding::Unknown(_) => None,
+            Finding::Generation(_) | Finding::Damaged(..) | Finding::Unknown(_) => None,
         }
     }
 
     /// All that is wrong, in sentences without a full stop.
     fn problems(&self) -> Vec<String> {
         match &self.finding {
-            Finding::Whole(_) => Vec::new(),
+            Finding::Whole(_) | Finding::Generation(_) => Vec::new(),
             Finding::Part(checked) => {
                 let gap = checked.newest.as_ref().err();
                 checked.damaged.iter().chain(gap).map(finding).collect()
@@ -123,6 +126,16 @@ pub(super) fn write(verdicts: &[Verdict], as_json: bool, out: &mut dyn Write) ->
         };
         match &verdict.finding {
             Finding::Whole(whole) => writeln!(out, "{of}: {}", sentence(whole, verdict.goal))?,
+            Finding::Generation(report) => writeln!(
+                out,
+                "{of}: the state of {}, generation {:016x} of Litestream 0.3, is whole{}: {} files, {} bytes, {} ms",
+                report.last.created,
+                report.last.name.generation,
+                checked(verdict.goal),
+                report.files,
+                report.bytes,
+                report.duration.as_millis()
+            )?,
             Finding::Part(checked) => writeln!(
                 out,
                 "{of}: {} of {} files were read, {} bytes ({}){}",
@@ -174,15 +187,19 @@ fn sentence(whole: &Whole, goal: Goal) -> String {
         true => "the pages are those of the database it was written from",
         false => "what the database was is not said in its newest file, so that was not compared",
     };
-    let checked = match goal {
-        Goal::Drill(_) => ", restored and found sound by SQLite",
-        _ => "",
-    };
+    let checked = checked(goal);
     format!(
         "TXID {txid} of {} is whole{checked}: {files} files, {bytes} bytes, {} ms; {database}",
         whole.time,
         duration.as_millis()
     )
+}
+
+fn checked(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Drill(_) => ", restored and found sound by SQLite",
+        _ => "",
+    }
 }
 
 fn json(verdict: &Verdict) -> Json {
@@ -196,23 +213,30 @@ fn json(verdict: &Verdict) -> Json {
     fields.extend(verdict.txid().map(|txid| ("txid", Json::text(txid))));
     match &verdict.finding {
         Finding::Whole(whole) => {
-            let milliseconds = u64::try_from(whole.report.duration.as_millis());
-            fields.extend([
-                ("timestamp", Json::text(whole.time)),
-                ("files", Json::Number(whole.report.files as u64)),
-                ("bytes", Json::Number(whole.report.bytes)),
-                (
-                    "duration_ms",
-                    Json::Number(milliseconds.unwrap_or(u64::MAX)),
-                ),
-                (
-                    "database_checksum",
-                    Json::text(match whole.names_database {
-                        true => "matches",
-                        false => "none",
-                    }),
-                ),
-            ]);
+            let Report {
+                files,
+                bytes,
+                duration,
+                ..
+            } = whole.report;
+            fields.extend(read_json(whole.time, files, bytes, duration));
+            let compared = match whole.names_database {
+                true => "matches",
+                false => "none",
+            };
+            fields.push(("database_checksum", Json::text(compared)));
+        }
+        Finding::Generation(report) => {
+            let GenerationReport {
+                last,
+                files,
+                bytes,
+                duration,
+                ..
+            } = *report;
+            let generation = format!("{:016x}", last.name.generation);
+            fields.push(("generation", Json::Text(generation)));
+            fields.extend(read_json(last.created, files, bytes, duration));
         }
         Finding::Part(checked) => fields.extend([
             ("files", Json::Number(checked.files as u64)),
@@ -230,4 +254,20 @@ fn json(verdict: &Verdict) -> Json {
         fields.push(("restorable_timestamp", Json::text(whole.time)));
     }
     Json::Object(fields)
+}
+
+/// What was read for a state.
+fn read_json(
+    time: Timestamp,
+    files: usize,
+    bytes: u64,
+    duration: Duration,
+) -> [(&'static str, Json); 4] {
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    [
+        ("timestamp", Json::text(time)),
+        ("files", Json::Number(files as u64)),
+        ("bytes", Json::Number(bytes)),
+        ("duration_ms", Json::Number(milliseconds)),
+    ]
 }
