@@ -7,6 +7,7 @@ use super::CommandError;
 use crate::config::{DatabaseConfig, ReplicaConfig, ReplicaLocation};
 use crate::storage::file::{FileStorage, Ownership};
 use crate::storage::s3::{S3Storage, Settings};
+use crate::storage::sftp::{SftpSettings, SftpStorage};
 use crate::storage::{Network, Storage};
 use crate::sys::fs::{FileSystem, Owner, SystemFiles, parent};
 
@@ -21,7 +22,7 @@ pub(super) fn storage(
     Ok(match location {
         ReplicaLocation::File(root) => Arc::new(file_storage(root)),
         ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?),
-        ReplicaLocation::Sftp(_) => return Err(not_yet(location)),
+        ReplicaLocation::Sftp(settings) => Arc::new(sftp_storage(settings, network)),
     })
 }
 
@@ -49,7 +50,7 @@ pub(super) fn exclusive(
             })
         }
         ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
-        ReplicaLocation::Sftp(_) => return Err(not_yet(location)),
+        ReplicaLocation::Sftp(settings) => Arc::new(sftp_storage(settings, network).exclusive()),
     })
 }
 
@@ -72,7 +73,9 @@ pub(super) fn replicas_of(
                 })
             }
             ReplicaLocation::S3(settings) => Arc::new(s3_storage(settings, network)?.exclusive()),
-            ReplicaLocation::Sftp(_) => return Err(not_yet(&replica.location)),
+            ReplicaLocation::Sftp(settings) => {
+                Arc::new(sftp_storage(settings, network).exclusive())
+            }
         })
     };
     database.replicas.iter().map(open).collect()
@@ -89,8 +92,8 @@ fn s3_storage(settings: &Settings, network: &Arc<Network>) -> Result<S3Storage, 
     })
 }
 
-fn not_yet(location: &ReplicaLocation) -> CommandError {
-    CommandError::new(format!("{location}: replicas on SFTP are still to come"))
+fn sftp_storage(settings: &SftpSettings, network: &Arc<Network>) -> SftpStorage {
+    SftpStorage::new(settings.clone(), network)
 }
 
 /// As of the database and its directory; none while there is no database.
