@@ -36,7 +36,8 @@ pub(super) fn of(end: &End, settings: &SftpSettings, program: &Program) -> Failu
         || said("No auth methods could be used")
         || said("Too many authentication failures")
         || said("Failed loading keyfile")
-        || (dropbear && (said("assword") || said("String too long")))
+        // What Dropbear says of a server that has had enough of its passwords, and of a key in OpenSSH's format.
+        || (dropbear && ["assword", "Disconnect received", "String too long"].into_iter().any(said))
     {
         return Failure::Refused(not_let_in(settings, dropbear, &end.complaint));
     }
