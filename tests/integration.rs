@@ -20,6 +20,7 @@ mod restarts;
 mod restore;
 mod s3;
 mod servers;
+mod sftp;
 mod sqlite;
 mod support;
 mod torture;

@@ -3,6 +3,7 @@
 
 mod file;
 mod s3;
+mod sftp;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -12,7 +13,6 @@ use walbrook::units::{Level, Timestamp, Txid, TxidRange};
 
 /// How well a backend remembers the time a file was written with.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "each backend keeps times in its own way")]
 pub(crate) enum Times {
     /// Exactly.
     Milliseconds,

@@ -9,6 +9,7 @@ mod theirs;
 use crate::support::place::Place;
 use crate::support::rig::Rig;
 use crate::support::s3::{Kind, S3Server, Tls};
+use crate::support::sftp::{self as ssh, SftpServer};
 
 /// Levels that fill, and level 0 emptied, within seconds.
 const LEVELS: &str = "\
@@ -20,4 +21,9 @@ l0-retention-check-interval: 1s";
 /// A database with its replica on a server of S3.
 fn on_s3() -> Rig {
     Rig::with_replica(Place::on(&S3Server::shared(Kind::SeaweedFs, Tls::Off)))
+}
+
+/// A database with its replica on an SSH server.
+fn on_sftp(kind: ssh::Kind) -> Rig {
+    Rig::with_replica(Place::on_sftp(&SftpServer::shared(kind)))
 }

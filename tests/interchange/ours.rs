@@ -5,6 +5,7 @@ use crate::support::application::{Load, Session};
 use crate::support::place::Place;
 use crate::support::process::eventually;
 use crate::support::rig::{Program, Rig, Settings, Sum};
+use crate::support::sftp::Kind;
 use crate::support::states::checksum;
 use walbrook::ltx::Header;
 
@@ -119,6 +120,16 @@ fn a_database_that_shrinks_when_asked_is_restored_at_every_txid() {
 #[test]
 fn a_replica_on_s3_is_restored_at_every_txid() {
     every_txid_is_restored_alike(&super::on_s3(), 4096, 1);
+}
+
+#[test]
+fn a_replica_on_sftp_is_restored_at_every_txid() {
+    every_txid_is_restored_alike(&super::on_sftp(Kind::Chrooted), 4096, 1);
+}
+
+#[test]
+fn a_replica_on_another_sftp_server_is_restored_at_every_txid() {
+    every_txid_is_restored_alike(&super::on_sftp(Kind::AsyncSsh), 4096, 1);
 }
 
 /// What levels, snapshots and retention leave is restored by Litestream, at every stage.

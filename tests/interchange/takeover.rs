@@ -4,6 +4,7 @@ use super::LEVELS;
 use crate::support::application::Load;
 use crate::support::process::{Process, eventually, wait_until};
 use crate::support::rig::{Program, Rig, Settings};
+use crate::support::sftp::Kind;
 
 /// How one program ends before the next one starts.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +169,24 @@ fn a_database_of_an_older_litestream_is_handed_on() {
         Memory::Kept,
         &Settings::default(),
     );
+}
+
+#[test]
+fn a_replica_on_sftp_is_handed_to_and_fro() {
+    let (rig, settings) = (super::on_sftp(Kind::OpenSsh), Settings::default());
+    relay(&rig, RELAY, End::Stopped, Memory::Kept, &settings);
+}
+
+#[test]
+fn a_replica_on_sftp_is_handed_to_and_fro_by_kills() {
+    let (rig, settings) = (super::on_sftp(Kind::Chrooted), Settings::default());
+    relay(&rig, RELAY, End::Killed, Memory::Kept, &settings);
+}
+
+#[test]
+fn a_replica_on_sftp_is_handed_to_and_fro_with_levels() {
+    let (rig, levels) = (super::on_sftp(Kind::Dropbear), Settings::global(LEVELS));
+    relay(&rig, RELAY, End::Stopped, Memory::Kept, &levels);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::LEVELS;
 use crate::support::application::{Load, Session};
 use crate::support::process::wait_until;
 use crate::support::rig::{Program, Rig, Settings};
+use crate::support::sftp::Kind;
 
 /// Lets Litestream replicate a database that is written to until there are files of levels 0, 1, 2 and 9, and
 /// compares what both programs restore: the newest state with the database, every TXID with each other.
@@ -62,6 +63,16 @@ fn files_of_litestream_with_small_pages_are_restored_alike() {
 #[test]
 fn files_of_litestream_with_large_pages_are_restored_alike() {
     is_restored_alike(&Rig::new(), Program::Litestream17, 65536);
+}
+
+#[test]
+fn files_of_litestream_on_sftp_are_restored_alike() {
+    is_restored_alike(&super::on_sftp(Kind::OpenSsh), Program::Litestream17, 4096);
+}
+
+#[test]
+fn files_of_litestream_on_dropbear_are_restored_alike() {
+    is_restored_alike(&super::on_sftp(Kind::Dropbear), Program::Litestream17, 4096);
 }
 
 #[test]

@@ -12,7 +12,7 @@ runs as root in namespaces of its own, in which DIR is /mnt and the user "tester
 know: nothing of the machine's configuration is touched, logins are by key and by password, and what the user may not
 do is really refused. When the server greets it prints one line of JSON: kind, host, port, user, password, key (a file),
 key_dropbear (the same in that program's format), key_locked (behind a passphrase), key_stranger (which does not open),
-known_hosts (a file), host_key (a line as in authorized_keys), place (a directory of the user's, as the user sees it),
+known_hosts (a file), host_keys (by kind, lines as in authorized_keys), place (a directory of the user's, as the user sees it),
 local (the same as this machine does), dir, log, pid, uid.
 
 Then each line on standard input is answered by a line of JSON, which holds "error" if it failed. A line is a word, or
@@ -199,8 +199,9 @@ class Server:
             "kind": self.kind, "host": "127.0.0.1", "port": self.port[0], "user": USER, "password": self.password,
             "known_hosts": self.path("known_hosts"), "local": self.local(), "dir": self.dir, "log": self.log,
             "place": "/data" if self.chroot else f"{SEEN}/home/data", "uid": UID, "pid": self.first(),
-            # Litestream takes only this kind from a server that has several.
-            "host_key": " ".join(read(self.path("etc", "host_ecdsa.pub")).split()[:2]),
+            "host_keys": {
+                kind: " ".join(read(self.path("etc", f"host_{kind}.pub")).split()[:2]) for kind in HOST_KEYS
+            },
         } | {name: self.path("keys", file) for name, file in keys.items()}  # fmt: skip
 
     def first(self) -> int:

@@ -140,9 +140,15 @@ impl SftpServer {
         self.fact("known_hosts").into()
     }
 
-    /// The key that it proves itself with when it was first started, as `host-key` wants it.
+    /// A key that it proved itself with when it was first started, as `host-key` wants it: the one that Litestream
+    /// takes from a server with several.
     pub(crate) fn host_key(&self) -> String {
-        self.fact("host_key")
+        host_key_in(&self.0.facts, "ecdsa")
+    }
+
+    /// The same of this kind: `ed25519`, `ecdsa` or `rsa`.
+    pub(crate) fn host_key_of(&self, kind: &str) -> String {
+        host_key_in(&self.0.facts, kind)
     }
 
     /// A directory of the user's, as the user sees it.
@@ -153,6 +159,11 @@ impl SftpServer {
     /// The same directory, as this machine sees it.
     pub(crate) fn local(&self) -> PathBuf {
         self.fact("local").into()
+    }
+
+    /// The process of the server as it was first started.
+    pub(crate) fn pid(&self) -> u32 {
+        number(field(&self.0.facts, "pid").unwrap()) as u32
     }
 
     /// What it prints.
@@ -176,10 +187,16 @@ impl SftpServer {
         let known = std::fs::read_to_string(self.known_hosts()).unwrap();
         let known = known.replace(&format!(":{}", self.port()), &format!(":{port}"));
         std::fs::write(&known_hosts, known).unwrap();
+        let config = directory.join("config");
+        let lines = format!(
+            "UserKnownHostsFile {}\nGlobalKnownHostsFile none\n",
+            known_hosts.display()
+        );
+        std::fs::write(&config, lines).unwrap();
         let ssh = directory.join("ssh");
         let script = format!(
-            "#!/bin/sh\nexec /usr/bin/ssh -F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=none \"$@\"\n",
-            known_hosts.display()
+            "#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n",
+            config.display()
         );
         std::fs::write(&ssh, script).unwrap();
         std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -240,7 +257,7 @@ impl SftpServer {
     /// Starts it again with other host keys; gives the one that `host-key` wants now.
     #[track_caller]
     pub(crate) fn change_host_key(&self) -> String {
-        string(field(&self.handle("new_host_key"), "host_key").unwrap())
+        host_key_in(&self.handle("new_host_key"), "ecdsa")
     }
 
     /// How many processes there are beside the server's own: none, one or two for each session, by the program.
@@ -260,4 +277,9 @@ impl SftpServer {
         let answer = self.0.helper.ask(command, &[]);
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
+}
+
+fn host_key_in(facts: &JsonValue, kind: &str) -> String {
+    let keys = field(facts, "host_keys").unwrap();
+    string(field(keys, kind).unwrap())
 }

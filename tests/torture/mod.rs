@@ -36,7 +36,18 @@ fn whatever_is_restored_is_a_state_the_database_had() {
 #[test]
 fn whatever_is_restored_from_s3_is_a_state_the_database_had() {
     let mut chance = Chance::of_environment("torture on S3");
-    let weather = Weather::new();
+    let weather = Weather::over_s3();
+    let end = Instant::now() + seconds("WALBROOK_TORTURE_SECONDS", 12);
+    while Instant::now() < end {
+        Storm::new(&mut chance, Some(&weather)).rage();
+    }
+}
+
+/// The same on an SSH server.
+#[test]
+fn whatever_is_restored_from_sftp_is_a_state_the_database_had() {
+    let mut chance = Chance::of_environment("torture on SFTP");
+    let weather = Weather::over_sftp();
     let end = Instant::now() + seconds("WALBROOK_TORTURE_SECONDS", 12);
     while Instant::now() < end {
         Storm::new(&mut chance, Some(&weather)).rage();

@@ -6,26 +6,43 @@ use crate::support::chance::Chance;
 use crate::support::place::Place;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::s3::{Kind, S3Server, Tls};
+use crate::support::sftp::{self as ssh, SftpServer};
 
 /// The longest that the server is down.
 const DOWN: Duration = Duration::from_millis(1500);
 
 /// A server behind a link, both of which can be made to fail.
 pub(super) struct Weather {
-    server: S3Server,
+    server: Server,
     proxy: Proxy,
 }
 
+enum Server {
+    S3(S3Server),
+    Sftp(SftpServer),
+}
+
 impl Weather {
-    pub(super) fn new() -> Weather {
+    pub(super) fn over_s3() -> Weather {
         let server = S3Server::start(Kind::SeaweedFs, Tls::Off);
         let proxy = Proxy::before(&server);
+        let server = Server::S3(server);
+        Weather { server, proxy }
+    }
+
+    pub(super) fn over_sftp() -> Weather {
+        let server = SftpServer::start(ssh::Kind::OpenSsh);
+        let proxy = Proxy::before_ssh(&server);
+        let server = Server::Sftp(server);
         Weather { server, proxy }
     }
 
     /// A new place on the server, where no fault is felt.
     pub(super) fn new_place(&self) -> Place {
-        Place::on(&self.server)
+        match &self.server {
+            Server::S3(server) => Place::on(server),
+            Server::Sftp(server) => Place::on_sftp(server),
+        }
     }
 
     /// The same place, over the link.
@@ -37,6 +54,9 @@ impl Weather {
     pub(super) fn clear(&self) {
         self.proxy.clear();
         self.proxy.drop_connections();
+        let Server::S3(_) = self.server else {
+            return;
+        };
         let late = self.proxy.deliver_late();
         if !late.is_empty() {
             eprintln!("  late: {late:?}");
@@ -54,6 +74,9 @@ impl Weather {
 
     fn worsen(&self, chance: &mut Chance) {
         let at = chance.of(&[0, 1, 100, 1000, 30_000, 100_000]);
+        if let Server::Sftp(server) = &self.server {
+            return self.worsen_ssh(server, at, chance);
+        }
         let status = chance.of(&[500, 502, 503, 503, 429]);
         let fault = match chance.below(14) {
             0 => return self.kill_server(chance),
@@ -84,6 +107,28 @@ impl Weather {
         self.proxy.fault_on(pattern, times, fault);
     }
 
+    /// Of what is encrypted a proxy knows only that it moves.
+    fn worsen_ssh(&self, server: &SftpServer, at: u64, chance: &mut Chance) {
+        let fault = match chance.below(12) {
+            0 | 1 => return self.kill_server(chance),
+            2 => return self.slow_down(chance),
+            3 => {
+                eprintln!("  sessions killed");
+                return server.drop_sessions();
+            }
+            4 => Fault::Refuse,
+            5 => Fault::ResetUp(at),
+            6 => Fault::ResetDown(at),
+            7 => Fault::StallUp(at),
+            8 => Fault::StallDown(at),
+            9 => Fault::FlipUp(at),
+            10 => Fault::FlipDown(at),
+            _ => Fault::Mute,
+        };
+        eprintln!("  {fault:?}");
+        self.proxy.fault_times(chance.of(&[1, 2, 5]), fault);
+    }
+
     fn slow_down(&self, chance: &mut Chance) {
         let (latency, rate) = chance.of(&[(300, 0), (30, 50_000), (600, 125_000)]);
         eprintln!("  {latency} ms, {rate} bytes a second");
@@ -93,8 +138,14 @@ impl Weather {
 
     fn kill_server(&self, chance: &mut Chance) {
         eprintln!("  server killed");
-        self.server.kill();
+        match &self.server {
+            Server::S3(server) => server.kill(),
+            Server::Sftp(server) => server.kill(),
+        }
         std::thread::sleep(chance.time(DOWN));
-        self.server.start_again();
+        match &self.server {
+            Server::S3(server) => server.start_again(),
+            Server::Sftp(server) => server.start_again(),
+        }
     }
 }

@@ -53,9 +53,15 @@ pub(super) fn of(end: &End, settings: &SftpSettings, program: &Program) -> Failu
     if end.seen.contains("sends other text") {
         return Failure::Refused(end.seen.clone());
     }
+    let by_password = dropbear && settings.password.is_some();
+    let hint = match by_password && said("Remote closed the connection") {
+        // Some servers end so when a password is wrong, but they also do when they are stopped.
+        true => "; if it always does, check `user` and `password`",
+        false => "",
+    };
     Failure::Unreachable(match last.is_empty() {
         true => end.seen.clone(),
-        false => format!("{} ({})", last, end.seen),
+        false => format!("{last} ({}){hint}", end.seen),
     })
 }
 
