@@ -4,6 +4,7 @@
 mod both;
 mod commands;
 mod damage;
+mod made;
 mod s3;
 mod states;
 
