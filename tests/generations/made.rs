@@ -60,7 +60,7 @@ impl Made {
                 offset: self.offset as u64,
                 digits: self.chance.of(&[8, 16]),
             };
-            self.store(self.index, part, &wal[self.offset..end].to_vec());
+            self.store(self.index, part, &wal[self.offset..end]);
             self.offset = end;
         }
     }
