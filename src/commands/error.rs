@@ -17,6 +17,16 @@ pub(crate) enum Outcome {
     FailedWith(u8),
 }
 
+impl Outcome {
+    /// How all of several ended that have these exit codes. Damage outweighs what could not be found out.
+    pub(crate) fn worst_of(codes: impl Iterator<Item = u8>) -> Outcome {
+        match codes.max_by_key(|&code| (code == Reason::Damaged.code(), code)) {
+            None | Some(0) => Outcome::Success,
+            Some(code) => Outcome::FailedWith(code),
+        }
+    }
+}
+
 /// What kind of failure it was, where a script may want to know. The codes are those of BSD's `sysexits.h`, which
 /// systemd knows by name (`RestartForceExitStatus=TEMPFAIL`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

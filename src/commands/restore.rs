@@ -1,5 +1,6 @@
 //! `walbrook restore`: from a replica back to a database file.
 
+mod all;
 mod attempt;
 mod dry_run;
 mod follow;
@@ -27,12 +28,20 @@ pub(super) const HELP: CommandHelp = CommandHelp {
     summary: "Restore a database from its replica",
     details: "A database path must be in the configuration; of several replicas the one with the newest state is \
               taken. A replica URL needs -o.\n\
+              -all restores each database of the configuration to its path, those of directories as the storage has \
+              them; with -o DIRECTORY REPLICA_URL, every replica below that URL to its path in DIRECTORY. One that \
+              fails does not keep the others from it. The exit code is then that of the worst: 65 before the greatest \
+              of the others.\n\
               Exit codes: 0 restored, or nothing to do; 64 wrong usage; 65 the replica is damaged; 66 there is no \
               backup, or none of that time; 75 the storage cannot be reached, try later; 1 any other failure.",
     flags: &[
         flags::CONFIG,
         flags::NO_EXPAND_ENV,
         flags::REPLICA,
+        switch(
+            "all",
+            "Restore every database of the configuration, or below the URL",
+        ),
         flag(
             "o",
             "PATH",
@@ -126,6 +135,9 @@ pub(crate) struct RestoreArguments {
     /// which replica
     #[argh(option)]
     replica: Option<String>,
+    /// every database
+    #[argh(switch)]
+    all: bool,
     /// where to
     #[argh(option, long = "o")]
     output: Option<String>,
@@ -182,10 +194,10 @@ pub(crate) struct RestoreArguments {
 /// What `restore` is asked to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct RestoreOptions {
-    /// The replica to read.
-    pub(crate) source: ReplicaSource,
     /// The file to write, absolute: from `-o`, else the database's own path.
     pub(crate) output: PathBuf,
+    /// Whether it is one of several that are restored, so that what is told has to say which.
+    pub(crate) is_one_of_several: bool,
     /// Which state to restore.
     pub(crate) target: Target,
     /// What to do about a database that is there already.
@@ -218,7 +230,10 @@ pub(crate) fn run(
     arguments: RestoreArguments,
     out: &mut dyn Write,
 ) -> Result<Outcome, CommandError> {
-    let options = options(arguments).map_err(|error| error.of(Reason::Usage))?;
+    if arguments.all {
+        return all::run(arguments, out);
+    }
+    let (source, options) = options(arguments).map_err(|error| error.of(Reason::Usage))?;
     super::start_logging(match options.follow {
         Some(_) => LogLevel::Info,
         None => LogLevel::Warn,
@@ -228,7 +243,7 @@ pub(crate) fn run(
         .output
         .canonicalize()
         .unwrap_or_else(|_| options.output.clone());
-    let opened = options.source.open()?;
+    let opened = source.open()?;
     if let (Target::Txid(_), true) = (options.target, opened.several) {
         return Err(CommandError::new(
             "-txid means another state in each of several replicas; say which with -replica, or a time with -timestamp",
@@ -295,7 +310,7 @@ fn once(
     };
     match ended {
         Err(error) if error.reason() == Reason::NoBackup && options.if_replica_exists => {
-            eprintln_unless_closed("no matching backups found, skipping");
+            options.say("no matching backups found, skipping");
             Ok(Outcome::Success)
         }
         Err(error) if error.reason() == Reason::Unreachable && options.keep_if_unreachable => {
@@ -315,12 +330,20 @@ impl RestoreOptions {
             ..restore::Options::default()
         }
     }
+
+    /// Says on stderr what becomes of the database.
+    fn say(&self, message: &str) {
+        match self.is_one_of_several {
+            true => eprintln_unless_closed(&format!("{}: {message}", self.output.display())),
+            false => eprintln_unless_closed(message),
+        }
+    }
 }
 
 /// Whether there is anything to do, by what is at the output.
 fn is_wanted(options: &RestoreOptions, output: &Path) -> Result<bool, CommandError> {
     if !restore::is_free(output, &options.how()).map_err(|error| told(&error))? {
-        eprintln_unless_closed("database already exists, skipping");
+        options.say("database already exists, skipping");
         return Ok(false);
     }
     if !options.if_db_unusable {
@@ -333,8 +356,8 @@ fn is_wanted(options: &RestoreOptions, output: &Path) -> Result<bool, CommandErr
             eprintln_unless_closed(&format!("database {shown} cannot be used: {why}"));
             return Ok(true);
         }
-        Condition::Usable => eprintln_unless_closed("database already exists, skipping"),
-        Condition::UsableAsFarAsKnown(why) => eprintln_unless_closed(&format!(
+        Condition::Usable => options.say("database already exists, skipping"),
+        Condition::UsableAsFarAsKnown(why) => options.say(&format!(
             "database already exists, skipping (it could not be checked in full: {why})"
         )),
     }
@@ -360,23 +383,15 @@ fn eprintln_unless_closed(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> {
-    let follow = follow_interval(&arguments)?;
-    let (txid, time) = (arguments.txid.as_deref(), arguments.timestamp.as_deref());
-    let existing = existing(&arguments)?;
-    let max_wait = duration("max-wait", arguments.max_wait.as_deref())?.unwrap_or_default();
-    let integrity = integrity(arguments.integrity_check.as_deref())?;
-    let parallelism = parallelism(arguments.parallelism.as_deref())?;
-    let config = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
+fn options(arguments: RestoreArguments) -> Result<(ReplicaSource, RestoreOptions), CommandError> {
+    let config = ConfigFile::from_flags(arguments.config.clone(), arguments.no_expand_env);
     let shown = arguments.rest.first().cloned();
     let example = "walbrook restore DB_PATH";
     let number = arguments.replica.as_deref();
-    let source = ReplicaSource::from_arguments(arguments.rest, number, config, example)?;
-    let target = point::target(txid, time, source.is_configured())?;
-    let output = match (arguments.output.filter(|path| !path.is_empty()), &source) {
-        (Some(path), _) => Base::of_process()
-            .absolute(&path)
-            .map_err(|reason| CommandError::new(format!("-o: {reason}")))?,
+    let source = ReplicaSource::from_arguments(arguments.rest.clone(), number, config, example)?;
+    let mut options = options_for(&arguments, source.is_configured())?;
+    options.output = match (output(&arguments)?, &source) {
+        (Some(path), _) => path,
         (None, ReplicaSource::Database { path, .. }) => path.clone(),
         (None, ReplicaSource::Url(location)) => {
             // Of a directory it is the URL that was typed, which has nothing more to say than host and path.
@@ -392,20 +407,37 @@ fn options(arguments: RestoreArguments) -> Result<RestoreOptions, CommandError> 
             );
         }
     };
+    Ok((source, options))
+}
+
+/// What `-o` says.
+fn output(arguments: &RestoreArguments) -> Result<Option<PathBuf>, CommandError> {
+    let given = arguments.output.as_deref().filter(|path| !path.is_empty());
+    let path = given.map(|path| Base::of_process().absolute(path));
+    path.transpose()
+        .map_err(|reason| CommandError::new(format!("-o: {reason}")))
+}
+
+/// All but the output, which is left empty.
+fn options_for(
+    arguments: &RestoreArguments,
+    is_configured: bool,
+) -> Result<RestoreOptions, CommandError> {
+    let (txid, time) = (arguments.txid.as_deref(), arguments.timestamp.as_deref());
     Ok(RestoreOptions {
-        source,
-        output,
-        target,
-        existing,
+        output: PathBuf::new(),
+        is_one_of_several: arguments.all,
+        follow: follow_interval(arguments)?,
+        existing: existing(arguments)?,
         if_db_unusable: arguments.if_db_unusable,
         keep_if_unreachable: arguments.keep_if_unreachable,
-        max_wait,
-        follow,
+        max_wait: duration("max-wait", arguments.max_wait.as_deref())?.unwrap_or_default(),
         if_replica_exists: arguments.if_replica_exists,
         dry_run: arguments.dry_run,
         json: arguments.json,
-        integrity,
-        parallelism,
+        integrity: integrity(arguments.integrity_check.as_deref())?,
+        target: point::target(txid, time, is_configured)?,
+        parallelism: parallelism(arguments.parallelism.as_deref())?,
     })
 }
 

@@ -156,13 +156,7 @@ pub(crate) fn run(
         Some(source) => of_one(&source, goal)?,
     };
     report::write(&verdicts, arguments.json, out)?;
-    // Damage outweighs what could not be found out.
-    let codes = verdicts.iter().map(Verdict::code);
-    let worst = codes.max_by_key(|code| (*code == report::DAMAGED, *code));
-    Ok(match worst {
-        None | Some(0) => Outcome::Success,
-        Some(code) => Outcome::FailedWith(code),
-    })
+    Ok(Outcome::worst_of(verdicts.iter().map(Verdict::code)))
 }
 
 fn goal(arguments: &VerifyArguments, is_configured: bool) -> Result<Goal, CommandError> {

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
-use super::location::Written;
+use super::location::{ReplicaLocation, Written, check_found};
 use super::model::{DatabaseConfig, default_meta_path};
 use super::paths::Base;
 use super::pattern::Pattern;
@@ -208,6 +208,33 @@ impl DirectoryConfig {
         })
     }
 
+    /// The places of its databases' replicas: each of those that are configured, below which all have theirs.
+    pub fn tops(&self) -> impl Iterator<Item = Result<ReplicaLocation, String>> {
+        let replicas = self.settings.replicas.iter().zip(&self.written);
+        replicas.map(|(replica, written)| replica.location.below(Path::new(""), *written))
+    }
+
+    /// The database whose replica is at the path `found`, as the storage has it, below the one of [`Self::tops`] with
+    /// this number; none if it is of none of these databases.
+    ///
+    /// # Errors
+    /// When no database can be restored by that name.
+    pub fn database_at(
+        &self,
+        number: usize,
+        top: &ReplicaLocation,
+        found: &str,
+    ) -> Result<Option<DatabaseConfig>, String> {
+        let (location, name) = top.found_below(found, self.written[number]);
+        check_found(found)?;
+        if !self.files.holds(&name) {
+            return Ok(None);
+        }
+        let database = self.database(&name)?;
+        let is_its = database.replicas[number].location == location;
+        Ok(is_its.then_some(database))
+    }
+
     /// An error about what this entry of the configuration stands for.
     pub fn error(&self, message: String) -> ConfigError {
         ConfigError::at(self.files.position, Problem::Conflict(message))
@@ -241,13 +268,17 @@ impl Files {
 
     /// Whether a file of this name may be a database.
     pub fn accepts(&self, name: &OsStr) -> bool {
-        let is_sidecar = |end: &&str| name.as_encoded_bytes().ends_with(end.as_bytes());
-        !SIDECARS.iter().any(is_sidecar)
-            && name
-                .to_str()
-                .is_none_or(|name| temporary::parse(name).is_none())
-            && self.pattern.matches(name)
+        !is_taken(name) && self.pattern.matches(name)
     }
+}
+
+/// Whether a file of this name is SQLite's or our own, and no database.
+pub(super) fn is_taken(name: &OsStr) -> bool {
+    let is_sidecar = |end: &&str| name.as_encoded_bytes().ends_with(end.as_bytes());
+    SIDECARS.iter().any(is_sidecar)
+        || name
+            .to_str()
+            .is_some_and(|name| temporary::parse(name).is_some())
 }
 
 fn plain_meta_path(path: &Path) -> PathBuf {

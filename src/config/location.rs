@@ -6,9 +6,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use super::directory::is_taken;
 use super::error::Problem;
 use super::paths::{Base, is_url};
 use super::percent::{Part, encoded, escaped, is_unreserved, unescaped};
@@ -105,6 +106,45 @@ impl ReplicaLocation {
         })
     }
 
+    /// The replica at `found`, a path below this place as the storage has it, and the database that Litestream keeps
+    /// there where this is the place of a whole directory of them: the path of that below the directory.
+    pub(super) fn found_below(&self, found: &str, written: Written) -> (ReplicaLocation, PathBuf) {
+        match self {
+            ReplicaLocation::File(top) => {
+                let is_escape = |name: &Vec<u8>| escaped(name, Part::Path) == found;
+                let name = unescaped(found).ok();
+                let name = name.filter(|name| written == Written::AsUrl && is_escape(name));
+                let name = name.unwrap_or_else(|| found.into());
+                let name = PathBuf::from(OsString::from_vec(name));
+                (ReplicaLocation::File(top.join(found)), name)
+            }
+            ReplicaLocation::S3(settings) => {
+                let mut settings = settings.clone();
+                settings.path = within(&settings.path, found);
+                (ReplicaLocation::S3(settings), PathBuf::from(found))
+            }
+            ReplicaLocation::Sftp(settings) => {
+                let mut settings = settings.clone();
+                settings.path = within(&settings.path, found);
+                (ReplicaLocation::Sftp(settings), PathBuf::from(found))
+            }
+        }
+    }
+
+    /// The database that is found at the path `found`, as the storage has it, below this place, a URL, and its replica.
+    ///
+    /// # Errors
+    /// When no database can be restored by that name.
+    pub fn database_at(&self, found: &str) -> Result<(ReplicaLocation, PathBuf), String> {
+        let (location, name) = self.found_below(found, Written::AsUrl);
+        check_found(found)?;
+        check_found(&name.to_string_lossy())?;
+        match name.file_name().is_some_and(is_taken) {
+            true => Err("SQLite or walbrook keeps other things under such a name".to_owned()),
+            false => Ok((location, name)),
+        }
+    }
+
     /// The directory, where the replica is one.
     pub fn directory(&self) -> Option<&Path> {
         match self {
@@ -162,6 +202,27 @@ fn below_file_url(directory: &Path, relative: &Path) -> PathBuf {
 fn text(relative: &Path) -> Result<&str, &'static str> {
     let not_text = "its name is no UTF-8, as names of other machines have to be; rename it";
     relative.to_str().ok_or(not_text)
+}
+
+/// `found` below `path`, each as the storage has it.
+fn within(path: &str, found: &str) -> String {
+    match path {
+        "" | "." => found.to_owned(),
+        path if path.ends_with('/') => format!("{path}{found}"),
+        path => format!("{path}/{found}"),
+    }
+}
+
+/// Whether `found` can be the path of a database, as whoever writes to a storage may call anything in it.
+pub(super) fn check_found(found: &str) -> Result<(), String> {
+    let mut parts = found.split('/');
+    if parts.any(|part| matches!(part, "" | "." | "..")) {
+        return Err("it leads somewhere else, so nothing is restored by that name".to_owned());
+    }
+    match found.chars().any(char::is_control) {
+        true => Err("it has control characters, so nothing is restored by that name".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// `path` and `relative` as Go's `path.Join` puts them together.
@@ -370,6 +431,50 @@ mod tests {
         let bucket = ReplicaLocation::parse_url("s3://b").unwrap();
         assert!(bucket.below(odd, Written::AsUrl).is_err());
         assert!(file.below(odd, Written::AsPath).is_ok());
+    }
+
+    #[test]
+    fn what_is_found_leads_back_to_its_database() {
+        let databases = [
+            ("file:///u x", "a b.db"),
+            ("file:///u", "100%.db"),
+            ("file:///u", "sub/ä#?.db"),
+            ("file:///u", "a%20b.db"),
+            ("s3://b", "a b.db"),
+            ("s3://b/x/", "sub/100%.db"),
+            ("sftp://h/x", "sub/100%.db"),
+        ];
+        for (url, relative) in databases {
+            let top = ReplicaLocation::parse_url(url).unwrap();
+            let place = |location: ReplicaLocation| match location {
+                ReplicaLocation::File(path) => path.to_str().unwrap().to_owned(),
+                ReplicaLocation::S3(settings) => settings.path,
+                ReplicaLocation::Sftp(settings) => settings.path,
+            };
+            let below = |name: &str| top.below(Path::new(name), Written::AsUrl).unwrap();
+            let (top_place, at) = (place(below("")), place(below(relative)));
+            let found = at.strip_prefix(&top_place).unwrap().trim_start_matches('/');
+            let expected = (below(relative), PathBuf::from(relative));
+            assert_eq!(top.database_at(found), Ok(expected), "{url} {relative}");
+        }
+        let top = ReplicaLocation::parse_url("file:///u").unwrap();
+        // Nothing that a URL leads to; so it was called by its path.
+        let literal = (ReplicaLocation::File("/u/a b.db".into()), "a b.db".into());
+        assert_eq!(top.database_at("a b.db"), Ok(literal));
+        for bad in [
+            "../x.db",
+            "a/../../x.db",
+            "/x.db",
+            "a//x.db",
+            "./x.db",
+            "..",
+            "a\u{1b}.db",
+            "%0A.db",
+            "a.db-wal",
+            "sub/a.db-shm",
+        ] {
+            assert!(top.database_at(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use location::ReplicaLocation;
 pub use model::{
     Config, DatabaseConfig, LogLevel, Logging, ReplicaConfig, Replicas, default_meta_path,
 };
-pub(crate) use paths::{Base, is_url};
+pub(crate) use paths::{Base, is_url, resolved};
 pub use pattern::Pattern;
 pub use yaml::{FILE_BYTES_MAX, Position};
 

@@ -17,7 +17,7 @@ use self::hold::{Hold, Share};
 use self::seen::Seen;
 use super::exactly::Exactly;
 use super::generations::{self, GenerationFile, GenerationName};
-use super::{ByteRange, Content, FileInfo, FileName, Rival, Storage, StorageError};
+use super::{ByteRange, Content, FileInfo, FileName, Folder, Rival, Storage, StorageError};
 use crate::ltx::Header;
 use crate::ltx::name::{file_name, parse_file_name};
 use crate::sys::fs::{Entry, FileIdentity, FileSystem, OpenFile, Owner, parent, publish};
@@ -368,6 +368,26 @@ impl Storage for FileStorage {
         let path = self.root.join(name.to_string());
         let opened = self.fs.read_from(&path, offset);
         opened.map_err(|error| failed("read", &path, error))
+    }
+
+    /// A link that leads back to where it stands is left out.
+    fn look_into(&self, path: &str) -> Result<Folder, StorageError> {
+        let directory = self.root.join(path);
+        let mut directories = existing(self.fs.directories(&directory), &directory)?;
+        let files = existing(self.fs.list(&directory), &directory)?;
+        let mut above: Vec<FileIdentity> = Vec::new();
+        let within = directory.ancestors();
+        for path in within.take_while(|path| path.starts_with(&self.root)) {
+            above.extend(self.fs.identity(path).ok());
+        }
+        directories.retain(|name| {
+            let identity = self.fs.identity(&directory.join(name));
+            identity.is_ok_and(|identity| !above.contains(&identity))
+        });
+        Ok(Folder {
+            directories,
+            has_files: files.iter().any(|it| parse_file_name(&it.name).is_some()),
+        })
     }
 }
 

@@ -111,6 +111,11 @@ pub struct GenerationFile {
     pub created: Timestamp,
 }
 
+/// Whether a directory of this name is one of a generation.
+pub(super) fn is_generation(name: &str) -> bool {
+    hex(name, 16..=16).is_some()
+}
+
 /// The files in these generations, the names of directories, as `list` gives the files of a directory below the
 /// replica; one that does not exist has none. For storages that have directories.
 pub(super) fn find(

@@ -7,6 +7,7 @@
 mod error;
 mod exactly;
 pub mod file;
+mod find;
 mod generations;
 pub mod http;
 mod memory;
@@ -18,6 +19,7 @@ pub mod sftp;
 use std::io::{self, Read, Write};
 
 pub use error::{Rival, StorageError};
+pub use find::{Folder, Found, find_replicas};
 pub use generations::{GenerationFile, GenerationName, GenerationPart};
 pub use network::{Bounds, Network};
 pub use pieces::{PieceError, fetch_header, fetch_page, fetch_page_index};
@@ -219,5 +221,20 @@ pub trait Storage: Send + Sync {
         Err(StorageError::NotFound {
             location: format!("{name} of {}", self.location()),
         })
+    }
+
+    /// What stands in the directory `path` below this place, for [`find_replicas`]: empty for the place itself, else
+    /// ending with a slash. One that does not exist is empty. Backends without directories have none.
+    ///
+    /// # Errors
+    /// When the storage cannot be reached or refuses.
+    fn look_into(&self, _path: &str) -> Result<Folder, StorageError> {
+        Ok(Folder::default())
+    }
+
+    /// The directory of a replica that has its levels, each called by its decimal number; empty where they stand in the
+    /// replica itself, called by four hexadecimal digits.
+    fn levels_folder(&self) -> &'static str {
+        "ltx"
     }
 }

@@ -1,5 +1,6 @@
 //! Directories of databases: all that are there, those that come and go, and those that are broken.
 
+mod all;
 mod broken;
 mod found;
 mod takeover;

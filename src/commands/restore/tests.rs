@@ -6,23 +6,30 @@ use crate::config::ReplicaLocation;
 use crate::units::{Timestamp, Txid};
 
 fn options_of(line: &[&str]) -> Result<RestoreOptions, CommandError> {
+    both_of(line).map(|(_, options)| options)
+}
+
+fn both_of(line: &[&str]) -> Result<(ReplicaSource, RestoreOptions), CommandError> {
     let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
     options(parsed(&HELP, &line)?.expect("no help asked for"))
 }
 
 #[test]
 fn a_configured_database() {
-    let options = options_of(&["-txid", "00000000000000ff", "-force", "-json", "/x.db"]).unwrap();
-    let expected = RestoreOptions {
-        source: ReplicaSource::Database {
-            path: PathBuf::from("/x.db"),
-            config: ConfigFile {
-                explicit: None,
-                expand: true,
-            },
-            number: None,
+    let (source, options) =
+        both_of(&["-txid", "00000000000000ff", "-force", "-json", "/x.db"]).unwrap();
+    let expected = ReplicaSource::Database {
+        path: PathBuf::from("/x.db"),
+        config: ConfigFile {
+            explicit: None,
+            expand: true,
         },
+        number: None,
+    };
+    assert_eq!(source, expected);
+    let expected = RestoreOptions {
         output: PathBuf::from("/x.db"),
+        is_one_of_several: false,
         target: Target::Txid(Txid::new(255).unwrap()),
         existing: Existing::Replace,
         if_db_unusable: false,
@@ -40,7 +47,7 @@ fn a_configured_database() {
 
 #[test]
 fn a_replica() {
-    let options = options_of(&[
+    let (source, options) = both_of(&[
         "-o=/-out/y.db",
         "--integrity-check",
         "full",
@@ -54,7 +61,7 @@ fn a_replica() {
     ])
     .unwrap();
     assert_eq!(
-        options.source,
+        source,
         ReplicaSource::Url(ReplicaLocation::File(PathBuf::from("/r")))
     );
     assert_eq!(options.output, PathBuf::from("/-out/y.db"));
@@ -81,6 +88,58 @@ fn what_becomes_of_a_database_that_is_there() {
     let options = options_of(&["-if-db-unusable", "-max-wait=1m30s", "/x.db"]).unwrap();
     assert!(options.if_db_unusable);
     assert_eq!(options.max_wait, Duration::from_secs(90));
+}
+
+#[test]
+fn all_goes_with_what_is_of_all() {
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["-txid", "00000000000000ff"],
+            "-all restores each database to its newest state or that of -timestamp, and so takes none of -txid, -f, \
+             -follow-interval and -replica",
+        ),
+        (
+            &["-f"],
+            "-all restores each database to its newest state or that of -timestamp, and so takes none of -txid, -f, \
+             -follow-interval and -replica",
+        ),
+        (
+            &["-replica", "1"],
+            "-all restores each database to its newest state or that of -timestamp, and so takes none of -txid, -f, \
+             -follow-interval and -replica",
+        ),
+        (
+            &["/x.db"],
+            "-all takes a configuration, or a replica URL with databases below it, and no database",
+        ),
+        (
+            &["file:///r"],
+            "-o DIRECTORY is required when restoring all that is below a replica URL",
+        ),
+        (
+            &["-o", "/x"],
+            "-all restores the databases of a configuration to their own paths, so -o goes with a replica URL only",
+        ),
+        (
+            &["-o", "/x", "file:///r", "file:///s"],
+            "too many arguments",
+        ),
+        (
+            &["-keep-old"],
+            "cannot specify -keep-old without -force, which says that a database is replaced",
+        ),
+    ];
+    for (line, expected) in cases {
+        let line: Vec<String> = [&["-all"], line]
+            .concat()
+            .iter()
+            .map(|&it| it.into())
+            .collect();
+        let arguments = parsed(&HELP, &line).unwrap().unwrap();
+        let error = run(arguments, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{line:?}");
+        assert_eq!(error.reason(), Reason::Usage);
+    }
 }
 
 #[test]

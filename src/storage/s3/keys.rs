@@ -29,8 +29,9 @@ pub(super) fn levels_prefix(path: &str) -> String {
     format!("{path}/000")
 }
 
-/// What stands before the names of files of Litestream 0.3, whose keys had no odd beginnings.
-pub(super) fn generations_top(path: &str) -> String {
+/// What stands before the names of files of Litestream 0.3, whose keys had no odd beginnings, and before those of other
+/// replicas below the path.
+pub(super) fn top(path: &str) -> String {
     match path {
         "" | "." => String::new(),
         _ => format!("{path}/"),

@@ -33,6 +33,8 @@ enum Next {
 #[derive(Debug)]
 pub(super) struct Page {
     objects: Vec<Object>,
+    /// What keys begin with that have a slash later on, where they were asked to be told together.
+    prefixes: Vec<String>,
     next: Option<Next>,
 }
 
@@ -48,12 +50,46 @@ pub(super) fn list_after(
     after: Option<String>,
 ) -> Result<Vec<Object>, StorageError> {
     let mut objects = Vec::new();
+    pages(bucket, prefix, false, after, &mut |page| {
+        objects.extend(page.objects);
+    })?;
+    // Where the first version serves as the second, keys may come in another order.
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    objects.dedup_by(|a, b| a.key == b.key);
+    Ok(objects)
+}
+
+/// What stands directly below `prefix`, which is empty or ends with a slash: what keys begin with up to the next
+/// slash, in order. `see` is shown the other keys.
+pub(super) fn prefixes(
+    bucket: &Bucket,
+    prefix: &str,
+    see: &mut dyn FnMut(&str),
+) -> Result<Vec<String>, StorageError> {
+    let mut prefixes = Vec::new();
+    pages(bucket, prefix, true, None, &mut |page| {
+        prefixes.extend(page.prefixes);
+        page.objects.iter().for_each(|object| see(&object.key));
+    })?;
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    Ok(prefixes)
+}
+
+fn pages(
+    bucket: &Bucket,
+    prefix: &str,
+    is_flat: bool,
+    after: Option<String>,
+    take: &mut dyn FnMut(Page),
+) -> Result<(), StorageError> {
     let mut next = after.map(Next::After);
     loop {
-        let page = page(bucket, prefix, next.as_ref())?;
-        objects.extend(page.objects);
-        match page.next {
-            None => break,
+        let mut page = page(bucket, prefix, is_flat, next.as_ref())?;
+        let next_page = page.next.take();
+        take(page);
+        match next_page {
+            None => return Ok(()),
             // Or it would never end.
             again if again == next => {
                 return Err(StorageError::Unreachable {
@@ -66,14 +102,18 @@ pub(super) fn list_after(
             next_page => next = next_page,
         }
     }
-    // Where the first version serves as the second, keys may come in another order.
-    objects.sort_by(|a, b| a.key.cmp(&b.key));
-    objects.dedup_by(|a, b| a.key == b.key);
-    Ok(objects)
 }
 
-fn page(bucket: &Bucket, prefix: &str, next: Option<&Next>) -> Result<Page, StorageError> {
+fn page(
+    bucket: &Bucket,
+    prefix: &str,
+    is_flat: bool,
+    next: Option<&Next>,
+) -> Result<Page, StorageError> {
     let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+    if is_flat {
+        query.push(("delimiter", "/"));
+    }
     match next {
         Some(Next::Token(token)) => query.push(("continuation-token", token)),
         Some(Next::After(key)) => query.extend([("start-after", key.as_str()), ("marker", key)]),
@@ -91,11 +131,15 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Page> {
     let objects: Vec<Object> = children(root, "Contents")
         .map(object)
         .collect::<Option<_>>()?;
+    let prefixes: Vec<String> = children(root, "CommonPrefixes")
+        .map(|common| text(common, "Prefix").map(str::to_owned))
+        .collect::<Option<_>>()?;
     let next = match text(root, "IsTruncated") {
         Some("true") => match text(root, "NextContinuationToken") {
             Some(token) => Some(Next::Token(token.to_owned())),
             None => {
-                let last = objects.last().map(|object| object.key.as_str());
+                let objects = objects.iter().map(|object| object.key.as_str());
+                let last = objects.chain(prefixes.iter().map(String::as_str)).max();
                 // Without anything to go on from, a part would be taken for the whole.
                 let after = text(root, "NextMarker").or(last)?;
                 Some(Next::After(after.to_owned()))
@@ -103,7 +147,11 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Page> {
         },
         _ => None,
     };
-    Some(Page { objects, next })
+    Some(Page {
+        objects,
+        prefixes,
+        next,
+    })
 }
 
 fn object(contents: Node<'_, '_>) -> Option<Object> {
@@ -145,6 +193,19 @@ mod tests {
         );
         assert!(matches!(page.unwrap().next, Some(Next::After(key)) if key == "k"));
         assert!(parse("<html/>").is_none());
+    }
+
+    #[test]
+    fn what_is_told_together_is_read() {
+        let page = parse(
+            "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a/k</Key>\
+             <LastModified>2026-11-22T23:52:55Z</LastModified><Size>1</Size></Contents>\
+             <CommonPrefixes><Prefix>a/x/</Prefix></CommonPrefixes>\
+             <CommonPrefixes><Prefix>a/b/</Prefix></CommonPrefixes></ListBucketResult>",
+        )
+        .unwrap();
+        assert_eq!(page.prefixes, ["a/x/", "a/b/"]);
+        assert!(matches!(page.next, Some(Next::After(key)) if key == "a/x/"));
     }
 
     #[test]

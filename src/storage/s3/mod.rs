@@ -35,8 +35,11 @@ use self::claim::Claim;
 use self::put::{Conditions, Object, Writing};
 use super::generations::{self, GenerationFile, GenerationName};
 use super::memory::Memory;
-use super::{ByteRange, Content, FileInfo, FileName, Network, Rival, Storage, StorageError};
+use super::{
+    ByteRange, Content, FileInfo, FileName, Folder, Network, Rival, Storage, StorageError,
+};
 use crate::ltx::Header;
+use crate::ltx::name::parse_file_name;
 use crate::units::{Level, Timestamp, Txid};
 
 #[cfg(any(test, fuzzing))]
@@ -268,7 +271,7 @@ impl Storage for S3Storage {
     }
 
     fn list_generations(&self) -> Result<Vec<GenerationFile>, StorageError> {
-        let top = keys::generations_top(self.path());
+        let top = keys::top(self.path());
         let prefix = format!("{top}{}/", generations::FOLDER);
         let file = |object: list::Object| {
             Some(GenerationFile {
@@ -286,7 +289,26 @@ impl Storage for S3Storage {
         name: GenerationName,
         offset: u64,
     ) -> Result<Box<dyn Read + Send>, StorageError> {
-        let key = format!("{}{name}", keys::generations_top(self.path()));
+        let key = format!("{}{name}", keys::top(self.path()));
         get::read(&self.bucket, &key, ByteRange::From(offset))
+    }
+
+    fn look_into(&self, path: &str) -> Result<Folder, StorageError> {
+        let prefix = format!("{}{path}", keys::top(self.path()));
+        let mut has_files = false;
+        let found = list::prefixes(&self.bucket, &prefix, &mut |key| {
+            let name = key.strip_prefix(&prefix);
+            has_files |= name.is_some_and(|name| parse_file_name(name).is_some());
+        })?;
+        let name =
+            |found: &String| Some(found.strip_prefix(&prefix)?.strip_suffix('/')?.to_owned());
+        Ok(Folder {
+            directories: found.iter().filter_map(name).collect(),
+            has_files,
+        })
+    }
+
+    fn levels_folder(&self) -> &'static str {
+        ""
     }
 }

@@ -27,7 +27,7 @@ use self::packet::Name;
 use self::session::{Calls, Failure};
 use self::upload::{Upload, Writing};
 use super::generations::{self, GenerationFile, GenerationName};
-use super::{ByteRange, Content, FileInfo, FileName, Network, Storage, StorageError};
+use super::{ByteRange, Content, FileInfo, FileName, Folder, Network, Storage, StorageError};
 use crate::ltx::name::{file_name, parse_file_name};
 use crate::sys::fs::Entry;
 use crate::sys::temporary;
@@ -306,6 +306,18 @@ impl Storage for SftpStorage {
         let path = self.below(&name.to_string());
         let location = self.place(&path);
         download::read(&self.link, path, location, ByteRange::From(offset))
+    }
+
+    fn look_into(&self, path: &str) -> Result<Folder, StorageError> {
+        let mut folder = Folder::default();
+        self.look_through(&self.below(path.trim_end_matches('/')), &mut |name| {
+            folder.has_files |= parse_file_name(&name.name).is_some();
+            // Links to directories are none here, so nothing leads back.
+            if name.attributes.is_directory() {
+                folder.directories.push(name.name);
+            }
+        })?;
+        Ok(folder)
     }
 }
 
