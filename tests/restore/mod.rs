@@ -4,6 +4,7 @@
 mod boot;
 mod crash;
 pub(crate) mod damage;
+mod harmed;
 mod killed;
 mod less;
 mod motion;
