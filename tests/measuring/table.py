@@ -12,12 +12,13 @@ def show(result, title, columns):
     """`result` has figures by work and program, `columns` how each is written."""
     print(f"\n{title}\n\n{'':8} {'':11}" + "".join(f"{column:>11}" for column in columns))
     for work in dict.fromkeys(work for work, _ in result):
-        for name in ["none", "walbrook", "litestream"]:
+        for name in ["none", "walbrook", "litestream", "sftp"]:
             if (work, name) in result:
                 figures = result[work, name]
                 cells = [columns[c](figures[c]) if c in figures else "" for c in columns]
                 print(f"{work:8} {name:11}" + "".join(f"{cell:>11}" for cell in cells))
-        ours, theirs = result[work, "walbrook"], result[work, "litestream"]
+        ours = result[work, "walbrook"]
+        theirs = result.get((work, "litestream")) or result[work, "sftp"]
         ratios = [f"{ours[c] / theirs[c]:.3f}" if c in ours and theirs.get(c) else "" for c in columns]
         print(f"{'':8} {'ratio':11}" + "".join(f"{ratio:>11}" for ratio in ratios), flush=True)
 

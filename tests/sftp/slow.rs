@@ -19,7 +19,7 @@ use crate::support::sftp::{Kind, SftpServer};
 const LATENCY: u32 = 150;
 /// Bytes a second: twice what the megabit of `tests/measure` is, so that more has to be under way at once.
 const RATE: u32 = 250_000;
-const SIZE: usize = 2_500_000;
+const SIZE: usize = 1_500_000;
 
 struct Random(Vec<u8>);
 
