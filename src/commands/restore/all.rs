@@ -59,7 +59,7 @@ pub(super) fn run(
         network: Network::new(bounds, Arc::new(SystemClock)),
         start: Instant::now(),
     };
-    let (all, jobs) = match arguments.rest.first() {
+    let (all, jobs, nothing) = match arguments.rest.first() {
         Some(url) => {
             let usage = |error: CommandError| error.of(Reason::Usage);
             let top = ReplicaLocation::parse_url(url);
@@ -68,7 +68,7 @@ pub(super) fn run(
             super::super::start_logging(LogLevel::Warn);
             let all = all(options, Bounds::default());
             let jobs = all.below(&top, &directory)?;
-            (all, jobs)
+            (all, jobs, format!("there is no replica below {top}"))
         }
         None => {
             let file = ConfigFile::from_flags(arguments.config, arguments.no_expand_env);
@@ -77,12 +77,13 @@ pub(super) fn run(
             super::super::print_warnings(&warnings);
             let all = all(options, config.network);
             let jobs = all.of_configuration(&config);
-            (all, jobs)
+            let nothing = "the configuration has no database".to_owned();
+            (all, jobs, nothing)
         }
     };
     if jobs.is_empty() {
-        let error = CommandError::new("there is no database to restore").of(Reason::NoBackup);
-        return all.nothing(error);
+        let error = CommandError::new(nothing).of(Reason::NoBackup);
+        return all.nothing(error, out);
     }
     all.restore(apart(jobs), out)
 }
@@ -135,11 +136,6 @@ impl All {
                 },
                 Err(reason) => refused(top, name, &reason, directory),
             });
-        }
-        if jobs.is_empty() {
-            let message = format!("there is no replica below {top}");
-            return Err(CommandError::new(message).of(Reason::NoBackup))
-                .or_else(|error| self.nothing(error).map(|_| Vec::new()));
         }
         Ok(jobs)
     }
@@ -291,14 +287,15 @@ impl All {
     }
 
     /// Where there is nothing to restore from at all.
-    fn nothing(&self, error: CommandError) -> Result<Outcome, CommandError> {
-        match self.options.if_replica_exists {
-            true => {
-                eprintln_unless_closed(&format!("{error}, skipping"));
-                Ok(Outcome::Success)
-            }
-            false => Err(error),
+    fn nothing(&self, error: CommandError, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+        if !self.options.if_replica_exists {
+            return Err(error);
         }
+        eprintln_unless_closed(&format!("{error}, skipping"));
+        if self.options.json {
+            writeln!(out, "[]")?;
+        }
+        Ok(Outcome::Success)
     }
 }
 
