@@ -13,6 +13,7 @@ use crate::support::proxy::{Fault, Proxy};
 use crate::support::rig::{Program, Sum, sqlite, sum_of};
 use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::scratch::Scratch;
+use crate::support::sftp::{self, SftpServer};
 
 const NAMES: [&str; 4] = ["a.db", "b c.db", "sub/a.db", "sub/deep/100%.db"];
 
@@ -185,6 +186,14 @@ fn from_buckets() {
     for kind in Kind::all() {
         let server = S3Server::shared(kind, Tls::Off);
         all_ways(&Lost::new(|_| Place::on(&server), Program::Walbrook));
+    }
+}
+
+#[test]
+fn from_servers_of_sftp() {
+    for kind in [sftp::Kind::OpenSsh, sftp::Kind::AsyncSsh] {
+        let server = SftpServer::shared(kind);
+        all_ways(&Lost::new(|_| Place::on_sftp(&server), Program::Walbrook));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::support::place::Place;
 use crate::support::rig::{Program, Rig};
 use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::scratch::Scratch;
+use crate::support::sftp::{self, SftpServer};
 use walbrook::ltx::{PageIndex, Tail};
 use walbrook::restore::{Class, Options, Outcome, RestoreError, Target, restore};
 use walbrook::storage::file::FileStorage;
@@ -110,6 +111,23 @@ fn on_s3() {
     }
     println!("{} restored, {} refused", outcomes.0, outcomes.1);
     assert!(outcomes.0 > 50 && outcomes.1 > 50, "{outcomes:?}");
+}
+
+#[test]
+fn on_sftp() {
+    let mut chance = Chance::of_environment("restore::harmed::on_sftp");
+    let server = SftpServer::shared(sftp::Kind::OpenSsh);
+    let rig = Rig::with_replica(Place::on_sftp(&server));
+    written(&rig, Program::Walbrook);
+    let url = rig.url();
+    let name = url.rsplit('/').next().unwrap();
+    let settings = crate::sftp::settings(&server, name);
+    let storage = crate::sftp::open(settings, &crate::sftp::network());
+    let whole = Whole::of(rig.place(), &storage);
+    whole.assert_litestreams(&rig);
+    let outcomes = endures(&whole, 90, &mut chance);
+    println!("{} restored, {} refused", outcomes.0, outcomes.1);
+    assert!(outcomes.0 > 30 && outcomes.1 > 15, "{outcomes:?}");
 }
 
 fn add(sum: &mut (usize, usize), more: (usize, usize)) {
