@@ -330,3 +330,6 @@ fn entry(name: Name) -> Option<Entry> {
         modified: Timestamp::from_millis(i64::from(attributes.modified.unwrap_or(0)) * 1000),
     })
 }
+
+#[cfg(test)]
+mod tests;

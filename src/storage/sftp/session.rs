@@ -188,6 +188,13 @@ impl Session {
         self.extensions.iter().any(|offered| offered == extension)
     }
 
+    /// Ends it as an accident would.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        self.shared.kill();
+        let _ = self.shared.wait_for_end();
+    }
+
     fn send(&self, packet: Packet, asker: &Sender<Reply>) -> Result<u32, End> {
         let id = {
             let mut state = self.shared.state();

@@ -12,6 +12,7 @@
 //! of the way. An attempt that ended without an answer may have stored the file: what stands there then is known by
 //! the time in its header, since no two contents of ours for one name have the same.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +43,7 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    fn unsure(&self) -> MutexGuard<'_, HashMap<String, Vec<(u64, Timestamp)>>> {
+    pub(super) fn unsure(&self) -> MutexGuard<'_, HashMap<String, Vec<(u64, Timestamp)>>> {
         self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,13 +81,18 @@ impl Upload<'_> {
         }
         let open = Packet::request(Kind::Open).string(self.temporary.as_bytes());
         let opened = calls.ask(open.number(FOR_CREATING).mode(0o600));
-        let file = opened
+        let handle = opened
             .and_then(handle)
             .map_err(|failure| self.error(calls, failure))?;
+        let file = OpenFile {
+            calls,
+            handle,
+            closed: Cell::new(false),
+        };
         begun(calls);
         let mut sink = Sink {
             calls,
-            handle: &file,
+            handle: &file.handle,
             buffer: Vec::with_capacity(DATA_BYTES),
             written: 0,
             under_way: 0,
@@ -119,7 +125,6 @@ impl Upload<'_> {
                     contents.push((self.content.id(), self.created));
                 }
                 self.writing.left().push(self.temporary.to_owned());
-                calls.send_and_forget(Packet::request(Kind::Close).string(&file));
                 self.clear(calls);
                 Err(error)
             }
@@ -127,13 +132,22 @@ impl Upload<'_> {
     }
 
     /// Gives the complete file its name.
-    fn publish(&self, calls: &Calls, file: &[u8], written: u64) -> Result<u64, StorageError> {
+    fn publish(
+        &self,
+        calls: &Calls,
+        file: &OpenFile<'_>,
+        written: u64,
+    ) -> Result<u64, StorageError> {
         let failed = |failure| self.error(calls, failure);
         let seconds = self.created.millis().div_euclid(1000);
         let seconds = seconds.clamp(0, i64::from(u32::MAX)) as u32;
-        let sync = || Packet::extended(FSYNC).string(file);
+        let sync = || Packet::extended(FSYNC).string(&file.handle);
         let syncs = calls.session.offers(FSYNC);
-        let mut before = vec![Packet::request(Kind::SetHandle).string(file).times(seconds)];
+        let mut before = vec![
+            Packet::request(Kind::SetHandle)
+                .string(&file.handle)
+                .times(seconds),
+        ];
         if syncs {
             before.push(sync());
         }
@@ -157,7 +171,8 @@ impl Upload<'_> {
         if syncs {
             last.push(sync());
         }
-        last.push(Packet::request(Kind::Close).string(file));
+        last.push(Packet::request(Kind::Close).string(&file.handle));
+        file.closed.set(true);
         let renamed = calls.ask_all(last).map_err(|failure| {
             // It may have been heard.
             status::error("write", self.location.to_owned(), failure, true)
@@ -204,6 +219,7 @@ impl Upload<'_> {
 
     /// The name is taken: by this content, which had arrived; by an earlier one of ours; or by somebody else's.
     fn found_there(&self) -> Result<u64, StorageError> {
+        self.writing.left().push(self.temporary.to_owned());
         let mut bytes = [0; Header::BYTES];
         let read = |range| {
             download::read(
@@ -214,9 +230,16 @@ impl Upload<'_> {
             )
         };
         let mut file = read(ByteRange::From(0))?;
+        let lost = |source| StorageError::Unreachable {
+            operation: "write",
+            location: self.location.to_owned(),
+            source,
+            sent: true,
+        };
         let rival = match file.read_exact(&mut bytes) {
             Ok(()) => Rival::in_header(&bytes),
-            Err(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => return Err(lost(error)),
         };
         let unsure = self.writing.unsure().remove(self.path).unwrap_or_default();
         let mut ours = unsure
@@ -225,14 +248,7 @@ impl Upload<'_> {
         let id = self.content.id();
         if ours.clone().any(|(content, _)| *content == id) {
             let rest = io::copy(&mut file, &mut io::sink());
-            return rest
-                .map(|rest| Header::BYTES as u64 + rest)
-                .map_err(|source| StorageError::Unreachable {
-                    operation: "write",
-                    location: self.location.to_owned(),
-                    source,
-                    sent: true,
-                });
+            return rest.map(|rest| Header::BYTES as u64 + rest).map_err(lost);
         }
         Err(match ours.next() {
             Some((_, created)) => StorageError::Arrived {
@@ -303,6 +319,22 @@ fn name_anew(from: &str, to: &str, replacing: bool) -> Packet {
         false => Packet::request(Kind::Rename),
     };
     rename.string(from.as_bytes()).string(to.as_bytes())
+}
+
+/// The temporary, open. It is closed once: its handle may soon be that of another file.
+struct OpenFile<'a> {
+    calls: &'a Calls,
+    handle: Vec<u8>,
+    closed: Cell<bool>,
+}
+
+impl Drop for OpenFile<'_> {
+    fn drop(&mut self) {
+        if !self.closed.get() {
+            let close = Packet::request(Kind::Close).string(&self.handle);
+            self.calls.send_and_forget(close);
+        }
+    }
 }
 
 /// Sends what is written to it, many pieces at once.
