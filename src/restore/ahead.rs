@@ -29,20 +29,23 @@ pub(super) struct Ahead<'env> {
     storage: &'env dyn Storage,
     pauses: &'env [Duration],
     parallelism: usize,
-    piece_bytes: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
 
+/// A piece, and its content.
+type Fetched = (Span, io::Result<Vec<u8>>);
+
 #[derive(Default)]
 struct State {
-    /// Not begun, with their numbers.
+    /// What is left to begin of the spans, with their numbers.
     asked: VecDeque<(u64, Span)>,
     asked_in_all: u64,
+    piece_bytes: u64,
     /// Under way, by helpers or by who waits.
     begun: usize,
-    /// What helpers have fetched.
-    fetched: BTreeMap<u64, (Span, io::Result<Vec<u8>>)>,
+    /// What helpers have fetched, by span and first byte.
+    fetched: BTreeMap<(u64, u64), Fetched>,
     helpers: usize,
     idle: usize,
     is_over: bool,
@@ -60,8 +63,13 @@ impl<'env> Ahead<'env> {
             storage,
             pauses,
             parallelism: parallelism.max(1),
-            piece_bytes: (total / PIECES).clamp(PIECE_MIN, PIECE_MAX),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                piece_bytes: match parallelism {
+                    0 | 1 => u64::MAX,
+                    _ => (total / PIECES).clamp(PIECE_MIN, PIECE_MAX),
+                },
+                ..State::default()
+            }),
             changed: Condvar::new(),
         }
     }
@@ -90,18 +98,17 @@ impl<'env> Ahead<'env> {
         let mut state = self.state();
         while !state.is_over {
             let has_room = state.begun + state.fetched.len() < self.parallelism;
-            let Some((number, span)) = has_room.then(|| state.asked.pop_front()).flatten() else {
+            let Some((number, span)) = has_room.then(|| state.begin()).flatten() else {
                 state = self.wait(state);
                 continue;
             };
-            state.begun += 1;
             state.idle -= 1;
             drop(state);
             let content = self.fetch(span);
             state = self.state();
             state.begun -= 1;
             state.idle += 1;
-            state.fetched.insert(number, (span, content));
+            state.fetched.insert((number, span.from), (span, content));
             self.changed.notify_all();
         }
     }
@@ -116,6 +123,25 @@ impl<'env> Ahead<'env> {
     }
 }
 
+impl State {
+    /// Takes the first piece that is not begun.
+    fn begin(&mut self) -> Option<(u64, Span)> {
+        let (number, span) = self.asked.pop_front()?;
+        self.begun += 1;
+        let to = span.to.min(span.from.saturating_add(self.piece_bytes));
+        if to < span.to {
+            self.asked.push_front((number, Span { from: to, ..span }));
+        }
+        Some((number, Span { to, ..span }))
+    }
+
+    /// How many pieces there are to begin.
+    fn to_begin(&self) -> u64 {
+        let pieces = |(_, span): &(u64, Span)| span.bytes().div_ceil(self.piece_bytes).max(1);
+        self.asked.iter().map(pieces).sum()
+    }
+}
+
 /// The handle by which to fetch. Dropped, no helper begins anything more.
 pub(super) struct Fetcher<'scope, 'ahead, 'env> {
     ahead: &'scope Ahead<'env>,
@@ -127,27 +153,15 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
     pub(super) fn ask(&self, span: Span) -> Asked {
         let ahead = self.ahead;
         let mut state = ahead.state();
-        let first = state.asked_in_all;
-        let mut from = span.from;
-        while from < span.to || from == span.from {
-            let to = match ahead.parallelism {
-                1 => span.to,
-                _ => span.to.min(from + ahead.piece_bytes),
-            };
-            let number = state.asked_in_all;
-            state.asked.push_back((number, Span { from, to, ..span }));
-            state.asked_in_all += 1;
-            from = to;
-            if from == span.from {
-                break;
-            }
-        }
+        let number = state.asked_in_all;
+        state.asked_in_all += 1;
+        state.asked.push_back((number, span));
         // Who waits takes up one of them. With that alone there are no helpers.
         let helpers_max = match ahead.parallelism {
             1 => 0,
             more => more,
         };
-        while state.helpers < helpers_max && state.asked.len() > state.idle + 1 {
+        while state.helpers < helpers_max && (state.idle as u64) + 1 < state.to_begin() {
             let thread = thread::Builder::new().stack_size(STACK_BYTES);
             if thread.spawn_scoped(self.scope, || ahead.help()).is_err() {
                 break;
@@ -156,10 +170,7 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
             state.idle += 1;
         }
         ahead.changed.notify_all();
-        Asked {
-            next: first,
-            end: state.asked_in_all,
-        }
+        Asked { number, span }
     }
 
     /// The bytes of what was asked for. `progress` is told how many each read gave.
@@ -173,6 +184,7 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
             asked,
             current: Current::None,
             left: 0,
+            is_begun: false,
             progress,
         }
     }
@@ -185,10 +197,11 @@ impl Drop for Fetcher<'_, '_, '_> {
     }
 }
 
-/// A span that was asked for: the numbers of its pieces.
+/// A span that was asked for.
 pub(super) struct Asked {
-    next: u64,
-    end: u64,
+    number: u64,
+    /// What is still to be used of it.
+    span: Span,
 }
 
 /// The bytes of a span.
@@ -198,6 +211,7 @@ pub(super) struct Stream<'s, 'a, 'env> {
     current: Current<'s, 'env>,
     /// How many bytes of the current piece are still to come.
     left: u64,
+    is_begun: bool,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -226,30 +240,32 @@ impl Stream<'_, '_, '_> {
     /// Goes on to the next piece: waits for it, or takes it up.
     fn next_piece(&mut self) -> io::Result<()> {
         let ahead = self.ahead;
-        let number = self.asked.next;
-        self.asked.next += 1;
+        let key = (self.asked.number, self.asked.span.from);
         // What is done with gives way to it.
         self.current = Current::None;
         let mut state = ahead.state();
-        loop {
-            if let Some((span, content)) = state.fetched.remove(&number) {
+        let (span, current) = loop {
+            if let Some((span, content)) = state.fetched.remove(&key) {
                 ahead.changed.notify_all();
-                self.left = span.bytes();
-                self.current = Current::There(Cursor::new(content?));
-                return Ok(());
+                break (span, Current::There(Cursor::new(content?)));
             }
-            let is_first = |(first, _): &(u64, Span)| *first == number;
+            let is_next = |(number, span): &(u64, Span)| (*number, span.from) == key;
             let has_room = state.begun < ahead.parallelism;
-            if has_room && let Some((_, span)) = state.asked.pop_front_if(|it| is_first(it)) {
-                state.begun += 1;
-                drop(state);
+            if has_room
+                && state.asked.front().is_some_and(is_next)
+                && let Some((_, span)) = state.begin()
+            {
                 let fetch = Fetch::new(ahead.storage, span, ahead.pauses);
-                self.left = span.bytes();
-                self.current = Current::Direct(fetch, Begun(ahead));
-                return Ok(());
+                break (span, Current::Direct(fetch, Begun(ahead)));
             }
             state = ahead.wait(state);
-        }
+        };
+        drop(state);
+        self.left = span.bytes();
+        self.asked.span.from = span.to;
+        self.is_begun = true;
+        self.current = current;
+        Ok(())
     }
 }
 
@@ -267,7 +283,7 @@ impl Read for Stream<'_, '_, '_> {
                 return Ok(count);
             }
             // The file ends within a piece, whatever follows.
-            if self.left > 0 || self.asked.next == self.asked.end {
+            if self.left > 0 || self.is_begun && self.asked.span.bytes() == 0 {
                 return Ok(0);
             }
             self.next_piece()?;
