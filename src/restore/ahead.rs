@@ -184,7 +184,6 @@ impl<'scope, 'env> Fetcher<'scope, '_, 'env> {
             asked,
             current: Current::None,
             left: 0,
-            is_begun: false,
             progress,
         }
     }
@@ -211,7 +210,6 @@ pub(super) struct Stream<'s, 'a, 'env> {
     current: Current<'s, 'env>,
     /// How many bytes of the current piece are still to come.
     left: u64,
-    is_begun: bool,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -263,7 +261,6 @@ impl Stream<'_, '_, '_> {
         drop(state);
         self.left = span.bytes();
         self.asked.span.from = span.to;
-        self.is_begun = true;
         self.current = current;
         Ok(())
     }
@@ -283,7 +280,8 @@ impl Read for Stream<'_, '_, '_> {
                 return Ok(count);
             }
             // The file ends within a piece, whatever follows.
-            if self.left > 0 || self.is_begun && self.asked.span.bytes() == 0 {
+            let is_begun = !matches!(self.current, Current::None);
+            if self.left > 0 || is_begun && self.asked.span.bytes() == 0 {
                 return Ok(0);
             }
             self.next_piece()?;

@@ -44,7 +44,7 @@ impl<'fs> Build<'fs> {
         let (top, noted) = (newest.txids.max(), newest.database());
         Ok(Build {
             side,
-            image: Image::new(page_size, commit, noted.is_some()),
+            image: Image::new(page_size, commit),
             location: job.storage.location(),
             page_size,
             commit,
@@ -141,8 +141,9 @@ impl<'fs> Build<'fs> {
             return Ok(false);
         };
         let page_bytes = u64::from(self.page_size.bytes());
-        let pages = (1..=self.commit.0).map_while(PageNumber::new);
-        let missing: Vec<u64> = pages
+        let missing: Vec<u64> = self
+            .commit
+            .pages()
             .filter(|page| self.image.lacks(*page))
             .map(|page| page.offset(self.page_size))
             .collect();
@@ -154,8 +155,7 @@ impl<'fs> Build<'fs> {
         log::info!("{} pages are those of the older copy", missing.len());
         self.is_patched = true;
         self.image.complete();
-        let pages = (1..=self.commit.0).map_while(PageNumber::new);
-        let copied = self.side.checksum(self.page_size, pages)?;
+        let copied = self.side.checksum(self.page_size, self.commit.pages())?;
         self.image.count_on(copied, None);
         Ok(true)
     }

@@ -9,7 +9,7 @@ use super::generations;
 use super::output::OutputProblem;
 use super::plan::PlanError;
 use crate::ltx::Fault;
-use crate::storage::{FileName, StorageError};
+use crate::storage::{FileName, PieceError, StorageError};
 use crate::units::{PageCount, PageNumber, PageSize, Timestamp, Txid, TxidRange};
 
 /// A restore failed. The output, and a database that was there, are untouched, unless it was
@@ -138,6 +138,14 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// What it means that a piece of `file` cannot be had.
+    pub(super) fn of_piece(file: FileName, error: PieceError) -> RestoreError {
+        match error {
+            PieceError::Storage(error) => RestoreError::Unreadable { file, error },
+            PieceError::Damaged { file, fault } => RestoreError::Damaged { file, fault },
+        }
+    }
+
     /// Whether a planned file was gone, as when retention ran in between: planning anew may help.
     pub(super) fn is_gone(&self) -> bool {
         match self {

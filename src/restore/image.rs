@@ -28,15 +28,15 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// A database of `commit` pages, none of them there yet. Its checksum is computed if it `is_checked`.
-    pub(super) fn new(page_size: PageSize, commit: PageCount, is_checked: bool) -> Image {
+    /// A database of `commit` pages, none of them there yet.
+    pub(super) fn new(page_size: PageSize, commit: PageCount) -> Image {
         let mut image = Image {
             page_size,
             commit,
             have: vec![0; (commit.0 as usize).div_ceil(64)],
             run: Vec::new(),
             run_start: 0,
-            checksum: is_checked.then_some(Checksum::EMPTY_DATABASE),
+            checksum: None,
             over_content: false,
             older: None,
         };
@@ -51,13 +51,13 @@ impl Image {
     pub(super) fn over_another(page_size: PageSize, commit: PageCount) -> Image {
         Image {
             over_content: true,
-            ..Image::new(page_size, commit, false)
+            ..Image::new(page_size, commit)
         }
     }
 
     /// A database of which the pages in `have` are there, as [`Image::have`] has told.
     pub(super) fn with(page_size: PageSize, commit: PageCount, have: &[u64]) -> Image {
-        let mut image = Image::new(page_size, commit, false);
+        let mut image = Image::new(page_size, commit);
         for (word, more) in image.have.iter_mut().zip(have) {
             *word |= more;
         }
@@ -75,8 +75,7 @@ impl Image {
 
     /// The pages that are there.
     pub(super) fn pages(&self) -> impl Iterator<Item = PageNumber> {
-        let all = (1..=self.commit.0).map_while(PageNumber::new);
-        all.filter(|page| !self.lacks(*page))
+        self.commit.pages().filter(|page| !self.lacks(*page))
     }
 
     /// Whether a page is missing.
@@ -182,7 +181,7 @@ mod tests {
     fn the_first_missing_page_is_found() {
         let size = PageSize::new(65536).unwrap();
         for count in [1, 63, 64, 65, 128, 200] {
-            let mut image = Image::new(size, PageCount(count), false);
+            let mut image = Image::new(size, PageCount(count));
             for number in 1..=count {
                 assert_eq!(image.missing(), PageNumber::new(number));
                 assert!(image.take(PageNumber::new(number).unwrap()));
@@ -196,7 +195,7 @@ mod tests {
     fn the_lock_page_is_never_missing() {
         let size = PageSize::new(65536).unwrap();
         let lock = size.lock_page().value();
-        let mut image = Image::new(size, PageCount(lock + 1), false);
+        let mut image = Image::new(size, PageCount(lock + 1));
         for number in (1..=lock + 1).filter(|&number| number != lock) {
             assert!(image.missing().is_some());
             image.take(PageNumber::new(number).unwrap());

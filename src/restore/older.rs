@@ -47,7 +47,7 @@ impl Older {
             rest: Checksum::EMPTY_DATABASE,
             beyond: commit.0 - pages,
         };
-        for page in (1..=pages).map_while(PageNumber::new) {
+        for page in PageCount(pages).pages() {
             input.read_exact(&mut content).ok()?;
             if page.value() == 1 && !is_database(&content, page_size) {
                 return None;

@@ -5,9 +5,7 @@ use super::error::RestoreError;
 use super::plan::Target;
 use super::plan_from;
 use super::replan::Replans;
-use crate::storage::{
-    FileInfo, FileName, PieceError, Storage, fetch_header, fetch_page, fetch_page_index,
-};
+use crate::storage::{FileInfo, FileName, Storage, fetch_header, fetch_page, fetch_page_index};
 use crate::units::{PageNumber, Txid};
 
 /// A page.
@@ -45,7 +43,8 @@ pub fn fetch(
 /// Reads `page` from the newest of `files` that has it.
 fn find(storage: &dyn Storage, files: &[FileInfo], page: PageNumber) -> Result<Page, RestoreError> {
     let newest = files.last().ok_or(RestoreError::NothingPlanned)?;
-    let header = fetch_header(storage, newest).map_err(unreadable)?;
+    let of_piece = |file: &FileInfo, error| RestoreError::of_piece(file.name, error);
+    let header = fetch_header(storage, newest).map_err(|error| of_piece(newest, error))?;
     let txid = newest.name.txids.max();
     if !header.commit.holds(page) {
         return Err(RestoreError::BeyondEnd {
@@ -62,23 +61,17 @@ fn find(storage: &dyn Storage, files: &[FileInfo], page: PageNumber) -> Result<P
         });
     }
     for file in files.iter().rev() {
-        let index = fetch_page_index(storage, file, u64::MAX).map_err(unreadable)?;
+        let index =
+            fetch_page_index(storage, file, u64::MAX).map_err(|error| of_piece(file, error))?;
         let entry = index.and_then(|index| index.find(page));
         if let Some(entry) = entry {
             let content = fetch_page(storage, file.name, entry, header.page_size);
             return Ok(Page {
-                content: content.map_err(unreadable)?,
+                content: content.map_err(|error| of_piece(file, error))?,
                 txid,
                 file: Some(file.name),
             });
         }
     }
     Err(RestoreError::MissingPage { page })
-}
-
-fn unreadable(error: PieceError) -> RestoreError {
-    match error {
-        PieceError::Storage(error) => error.into(),
-        PieceError::Damaged { file, fault } => RestoreError::Damaged { file, fault },
-    }
 }

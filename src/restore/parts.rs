@@ -12,7 +12,7 @@ use super::build::Build;
 use super::error::RestoreError;
 use super::fetch::Span;
 use crate::ltx::{self, Bookmark, Decoder, Fault, Header, IndexEntry, PageIndex, read_frame};
-use crate::storage::{FileInfo, PieceError, fetch_header, fetch_page_index};
+use crate::storage::{FileInfo, fetch_header, fetch_page_index};
 
 /// Files that are smaller are read whole.
 pub(super) const WORTHWHILE: u64 = 1 << 20;
@@ -41,8 +41,8 @@ impl Parts {
         if file.size < WORTHWHILE || !build.can_take_parts(file) {
             return Ok(None);
         }
-        let Some(index) =
-            fetch_page_index(job.storage, &file, INDEX_MAX).map_err(|error| failed(file, error))?
+        let Some(index) = fetch_page_index(job.storage, &file, INDEX_MAX)
+            .map_err(|error| RestoreError::of_piece(file.name, error))?
         else {
             return Ok(None);
         };
@@ -58,7 +58,8 @@ impl Parts {
         if bytes > file.size / 8 * 7 {
             return Ok(None);
         }
-        let header = fetch_header(job.storage, &file).map_err(|error| failed(file, error))?;
+        let header = fetch_header(job.storage, &file)
+            .map_err(|error| RestoreError::of_piece(file.name, error))?;
         Ok(Some(Parts {
             file,
             header,
@@ -145,15 +146,5 @@ impl Parts {
             }
             _ => ltx::Error::Io(error),
         })
-    }
-}
-
-fn failed(file: FileInfo, error: PieceError) -> RestoreError {
-    match error {
-        PieceError::Storage(error) => RestoreError::Unreadable {
-            file: file.name,
-            error,
-        },
-        PieceError::Damaged { file, fault } => RestoreError::Damaged { file, fault },
     }
 }

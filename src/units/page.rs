@@ -46,6 +46,11 @@ impl PageCount {
         page.value() <= self.0
     }
 
+    /// The pages of such a database, in order.
+    pub fn pages(self) -> impl Iterator<Item = PageNumber> {
+        (1..=self.0).map_while(PageNumber::new)
+    }
+
     /// Size in bytes of a database of this many pages.
     pub fn bytes(self, size: PageSize) -> u64 {
         u64::from(self.0) * u64::from(size.bytes())
