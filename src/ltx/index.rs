@@ -7,7 +7,7 @@
 //! Whoever decodes the whole file compares a running digest, [`IndexDigest`]; whoever wants a few pages
 //! reads the index from the end of the file, [`PageIndex::parse_tail`].
 
-use crate::units::PageNumber;
+use crate::units::{PageNumber, PageSize};
 
 use super::checksum::{Checksum, Digest};
 use super::error::{Error, Fault};
@@ -37,6 +37,20 @@ impl IndexEntry {
     /// As stored, each in its shortest form.
     fn varints(self) -> [Varint; 3] {
         [self.page.value().into(), self.offset, self.length].map(Varint::new)
+    }
+
+    /// The length of the frame, for memory to read it into.
+    ///
+    /// # Errors
+    /// When no frame of a page of that size is as long.
+    pub fn frame_bytes(self, page_size: PageSize) -> Result<usize, Error> {
+        // Twice a page is more than any page takes.
+        let most = u64::from(page_size.bytes()) * 2;
+        let length = usize::try_from(self.length).ok();
+        length.filter(|_| self.length <= most).ok_or_else(|| {
+            let offset = self.offset;
+            Fault::IndexDiffers { offset }.into()
+        })
     }
 
     fn shortest_bytes(self) -> usize {

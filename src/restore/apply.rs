@@ -134,16 +134,12 @@ fn fill<'fs>(
                 return Ok(Filled::Whole);
             }
             let is_base = job.plan.files.first() == Some(&file);
-            if is_base && build.has_older() && !build.has_begun(file) {
-                match walk_back(job, fetcher, build, &mut count) {
-                    Ok(true) => return Ok(Filled::Whole),
-                    Ok(false) => {}
-                    Err(error) if error.class() == super::Class::Unreachable => return Err(error),
-                    Err(error) => {
-                        log::warn!("{error}");
-                        return Ok(Filled::Doubtful);
-                    }
-                }
+            if is_base
+                && build.has_older()
+                && !build.has_begun(file)
+                && let Some(filled) = walk_back(job, fetcher, build, &mut count)?
+            {
+                return Ok(filled);
             }
             if !queue.is_asked()
                 && let Some(parts) = Parts::choose(job, file, build)?
@@ -242,25 +238,42 @@ impl<'a> Queue<'a> {
 }
 
 /// Reads on in files that lead back from the oldest one of the plan, as far as that costs less than half of it. Gives
-/// whether an older copy has the rest.
+/// how that ended, if an older copy has the rest or one of them cannot be used.
 fn walk_back(
     job: &Job<'_, '_>,
     fetcher: &Fetcher<'_, '_, '_>,
     build: &mut Build<'_>,
     count: &mut dyn FnMut(u64),
-) -> Result<bool, RestoreError> {
+) -> Result<Option<Filled>, RestoreError> {
     build.patch();
     for &file in &job.plan.back {
-        let asked = fetcher.ask(Span::rest(file, 0));
-        let decoder = open(file, None, fetcher.stream(asked, count))?;
-        check_header(file, decoder.header(), None, Some(build.page_size()))?;
-        take_pages(build, file, decoder, u64::MAX)?;
-        build.count(file.size);
-        if build.complete_from_older()? {
-            return Ok(true);
+        let taken = take_whole(fetcher, build, file, count);
+        match taken.and_then(|()| build.complete_from_older()) {
+            Ok(true) => return Ok(Some(Filled::Whole)),
+            Ok(false) => {}
+            Err(error) if error.class() == super::Class::Unreachable => return Err(error),
+            Err(error) => {
+                log::warn!("{error}");
+                return Ok(Some(Filled::Doubtful));
+            }
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Puts a whole file of those into the build.
+fn take_whole(
+    fetcher: &Fetcher<'_, '_, '_>,
+    build: &mut Build<'_>,
+    file: FileInfo,
+    count: &mut dyn FnMut(u64),
+) -> Result<(), RestoreError> {
+    let asked = fetcher.ask(Span::rest(file, 0));
+    let decoder = open(file, None, fetcher.stream(asked, count))?;
+    check_header(file, decoder.header(), None, Some(build.page_size()))?;
+    take_pages(build, file, decoder, u64::MAX)?;
+    build.count(file.size);
+    Ok(())
 }
 
 /// Puts the files that are newer than what is there over it.

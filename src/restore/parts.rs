@@ -129,19 +129,10 @@ impl Parts {
         entry: IndexEntry,
         frame: &mut Vec<u8>,
     ) -> Result<(), ltx::Error> {
-        let offset = entry.offset;
-        // Twice a page is more than any page takes.
-        let most = u64::from(self.header.page_size.bytes()) * 2;
-        let Some(length) = usize::try_from(entry.length.min(most + 1))
-            .ok()
-            .filter(|_| entry.length <= most)
-        else {
-            return Err(Fault::IndexDiffers { offset }.into());
-        };
-        frame.resize(length, 0);
+        frame.resize(entry.frame_bytes(self.header.page_size)?, 0);
         input.read_exact(frame).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let part = "a page";
+                let (part, offset) = ("a page", entry.offset);
                 Fault::Truncated { part, offset }.into()
             }
             _ => ltx::Error::Io(error),

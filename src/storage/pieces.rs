@@ -108,12 +108,7 @@ pub fn fetch_page(
     page_size: PageSize,
 ) -> Result<Box<[u8]>, PieceError> {
     let damaged = |error| PieceError::of(file, error);
-    // Twice a page is more than any page takes.
-    let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
-    if length > page_size.bytes() as usize * 2 {
-        let offset = entry.offset;
-        return Err(damaged(Fault::IndexDiffers { offset }.into()));
-    }
+    let length = entry.frame_bytes(page_size).map_err(damaged)?;
     let mut frame = vec![0; length];
     let range = ByteRange::Exact {
         offset: entry.offset,
