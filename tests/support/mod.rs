@@ -11,6 +11,7 @@ pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod rig;
+pub(crate) mod running;
 pub(crate) mod s3;
 pub(crate) mod scratch;
 pub(crate) mod server;

@@ -4,6 +4,7 @@
 //! one for itself.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use tinyjson::JsonValue;
 use walbrook::sys::random::unique;
 
-use super::helper::{Helper, field, number, string, text, texts};
+use super::helper::{field, number, string, text, texts};
+use super::running::Running;
 
 /// A server program. What each can and can't do, in short: SeaweedFS is the strictest, and has conditional PUT;
 /// the JuiceFS gateway is MinIO's code of 2022, which wants a Content-MD5 on batches of deletions; rclone lists by
@@ -76,15 +78,18 @@ pub(crate) enum Tls {
 
 /// A running server, which ends with its last clone, at the latest with this process.
 #[derive(Clone)]
-pub(crate) struct S3Server(Arc<Running>);
-
-struct Running {
-    helper: Helper,
+pub(crate) struct S3Server {
+    running: Arc<Running>,
     kind: Kind,
     tls: Tls,
-    shared: bool,
-    /// What it says of itself.
-    facts: JsonValue,
+}
+
+impl Deref for S3Server {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
 }
 
 impl S3Server {
@@ -121,22 +126,19 @@ impl S3Server {
         if tls == Tls::On {
             arguments.push("--tls");
         }
-        let (helper, facts) = Helper::start("s3.py", &arguments);
-        S3Server(Arc::new(Running {
-            helper,
+        S3Server {
+            running: Arc::new(Running::start("s3.py", &arguments, shared)),
             kind,
             tls,
-            shared,
-            facts,
-        }))
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
+        self.kind
     }
 
     pub(crate) fn tls(&self) -> Tls {
-        self.0.tls
+        self.tls
     }
 
     /// Its port.
@@ -189,49 +191,9 @@ impl S3Server {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The process of the helper, which holds the server.
-    pub(crate) fn helper_pid(&self) -> u32 {
-        self.0.helper.pid()
-    }
-
-    /// The process of the server as it was first started.
-    pub(crate) fn pid(&self) -> u32 {
-        number(field(&self.0.facts, "pid").unwrap()) as u32
-    }
-
     /// A path in the bucket that nobody else uses.
     pub(crate) fn fresh_path(&self) -> String {
         format!("test-{:016x}", unique())
-    }
-
-    /// Kills it, without warning.
-    #[track_caller]
-    pub(crate) fn kill(&self) {
-        self.handle("kill");
-    }
-
-    /// Ends it in order.
-    #[track_caller]
-    pub(crate) fn stop(&self) {
-        self.handle("stop");
-    }
-
-    /// Starts it again over the same data, and waits until it works.
-    #[track_caller]
-    pub(crate) fn start_again(&self) {
-        self.handle("start");
-    }
-
-    /// Lets it hang: connections are made, and nothing is ever answered.
-    #[track_caller]
-    pub(crate) fn freeze(&self) {
-        self.handle("freeze");
-    }
-
-    /// Lets it go on.
-    #[track_caller]
-    pub(crate) fn thaw(&self) {
-        self.handle("thaw");
     }
 
     /// The keys that begin with `prefix`, in order, and the sizes of their objects.
@@ -297,22 +259,6 @@ impl S3Server {
             headers: headers(&answer),
             body: body(&answer),
         }
-    }
-
-    fn fact(&self, name: &str) -> String {
-        string(field(&self.0.facts, name).unwrap())
-    }
-
-    #[track_caller]
-    fn handle(&self, command: &str) {
-        assert!(!self.0.shared, "other tests use this server");
-        self.ask(command, &[]);
-    }
-
-    #[track_caller]
-    fn ask(&self, command: &str, parameters: &[(&str, JsonValue)]) -> JsonValue {
-        let answer = self.0.helper.ask(command, parameters);
-        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 }
 

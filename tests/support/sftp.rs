@@ -3,6 +3,7 @@
 //! Most tests use [`SftpServer::shared`], each in a directory of its own; a test that kills, freezes or changes its
 //! server starts one for itself.
 
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use tinyjson::JsonValue;
 use walbrook::sys::random::unique;
 
-use super::helper::{Helper, field, number, string};
+use super::helper::{field, number, string};
+use super::running::Running;
 
 /// A server program, and how it is set up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,14 +48,17 @@ impl Kind {
 
 /// A running server, which ends with its last clone, at the latest with this process.
 #[derive(Clone)]
-pub(crate) struct SftpServer(Arc<Running>);
-
-struct Running {
-    helper: Helper,
+pub(crate) struct SftpServer {
+    running: Arc<Running>,
     kind: Kind,
-    shared: bool,
-    /// What it says of itself.
-    facts: JsonValue,
+}
+
+impl Deref for SftpServer {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
 }
 
 impl SftpServer {
@@ -89,22 +94,19 @@ impl SftpServer {
         if remove {
             arguments.push("--remove");
         }
-        let (helper, facts) = Helper::start("sftp.py", &arguments);
-        SftpServer(Arc::new(Running {
-            helper,
+        SftpServer {
+            running: Arc::new(Running::start("sftp.py", &arguments, shared)),
             kind,
-            shared,
-            facts,
-        }))
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
+        self.kind
     }
 
     /// Its port, of 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
-        number(field(&self.0.facts, "port").unwrap()) as u16
+        self.count("port") as u16
     }
 
     pub(crate) fn user(&self) -> String {
@@ -143,12 +145,12 @@ impl SftpServer {
     /// A key that it proved itself with when it was first started, as `host-key` wants it: the one that Litestream
     /// takes from a server with several.
     pub(crate) fn host_key(&self) -> String {
-        host_key_in(&self.0.facts, "ecdsa")
+        host_key_in(self.facts(), "ecdsa")
     }
 
     /// The same of this kind: `ed25519`, `ecdsa` or `rsa`.
     pub(crate) fn host_key_of(&self, kind: &str) -> String {
-        host_key_in(&self.0.facts, kind)
+        host_key_in(self.facts(), kind)
     }
 
     /// A directory of the user's, as the user sees it.
@@ -159,11 +161,6 @@ impl SftpServer {
     /// The same directory, as this machine sees it.
     pub(crate) fn local(&self) -> PathBuf {
         self.fact("local").into()
-    }
-
-    /// The process of the server as it was first started.
-    pub(crate) fn pid(&self) -> u32 {
-        number(field(&self.0.facts, "pid").unwrap()) as u32
     }
 
     /// What it prints.
@@ -207,7 +204,7 @@ impl SftpServer {
     /// Makes a directory, and what is in it, the user's.
     #[track_caller]
     pub(crate) fn give_to_user(&self, directory: &Path) {
-        let user = number(field(&self.0.facts, "uid").unwrap()) as u32;
+        let user = self.count("uid") as u32;
         chown(directory, Some(user), Some(user)).unwrap();
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -216,36 +213,6 @@ impl SftpServer {
                 false => chown(&path, Some(user), Some(user)).unwrap(),
             }
         }
-    }
-
-    /// Kills it and all its sessions, without warning.
-    #[track_caller]
-    pub(crate) fn kill(&self) {
-        self.handle("kill");
-    }
-
-    /// Ends it in order.
-    #[track_caller]
-    pub(crate) fn stop(&self) {
-        self.handle("stop");
-    }
-
-    /// Starts it again over the same data, and waits until it greets.
-    #[track_caller]
-    pub(crate) fn start_again(&self) {
-        self.handle("start");
-    }
-
-    /// Lets it hang, and all its sessions.
-    #[track_caller]
-    pub(crate) fn freeze(&self) {
-        self.handle("freeze");
-    }
-
-    /// Lets them go on.
-    #[track_caller]
-    pub(crate) fn thaw(&self) {
-        self.handle("thaw");
     }
 
     /// Kills the sessions, not the server.
@@ -263,19 +230,8 @@ impl SftpServer {
     /// How many processes there are beside the server's own: none, one or two for each session, by the program.
     #[track_caller]
     pub(crate) fn sessions(&self) -> u64 {
-        let answer = self.0.helper.ask("count", &[]).unwrap();
+        let answer = self.ask("count", &[]);
         number(field(&answer, "sessions").unwrap())
-    }
-
-    fn fact(&self, name: &str) -> String {
-        string(field(&self.0.facts, name).unwrap())
-    }
-
-    #[track_caller]
-    fn handle(&self, command: &str) -> JsonValue {
-        assert!(!self.0.shared, "other tests use this server");
-        let answer = self.0.helper.ask(command, &[]);
-        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 }
 
