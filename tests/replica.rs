@@ -15,6 +15,7 @@ use walbrook::sys::clock::{Clock, ManualClock};
 use walbrook::units::{Level, PageCount, PageNumber, PageSize, Timestamp, Txid};
 
 use crate::support::application::Session;
+use crate::support::forward::forward;
 use crate::support::memory::{Memory, ltx, name};
 use crate::support::rig::{Rig, sum_of};
 use crate::support::title::adopted;
@@ -428,18 +429,7 @@ struct Failing<'a> {
 }
 
 impl Storage for Failing<'_> {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.inner.list(level)
-    }
-
-    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
-        self.inner.read(name, range)
-    }
-
+    forward!(inner: location, list, read, delete, delete_all);
     fn write(
         &self,
         name: FileName,
@@ -456,13 +446,5 @@ impl Storage for Failing<'_> {
         }
         self.left.store(left - 1, Ordering::SeqCst);
         self.inner.write(name, created, content)
-    }
-
-    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
-        self.inner.delete(names)
-    }
-
-    fn delete_all(&self) -> Result<(), StorageError> {
-        self.inner.delete_all()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use crate::support::forward::forward;
 use crate::support::memory::{Memory, ltx, name};
 use walbrook::compact::{CompactError, Compactor, Goal};
 use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
@@ -30,18 +31,7 @@ impl Meddled {
 }
 
 impl Storage for Meddled {
-    fn location(&self) -> String {
-        self.replica.location()
-    }
-
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.replica.list(level)
-    }
-
-    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
-        self.replica.read(name, range)
-    }
-
+    forward!(replica: location, list, read, delete, delete_all);
     fn write(
         &self,
         name: FileName,
@@ -50,14 +40,6 @@ impl Storage for Meddled {
     ) -> Result<u64, StorageError> {
         self.meddle();
         self.replica.write(name, created, content)
-    }
-
-    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
-        self.replica.delete(names)
-    }
-
-    fn delete_all(&self) -> Result<(), StorageError> {
-        self.replica.delete_all()
     }
 }
 

@@ -17,12 +17,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use tinyjson::JsonValue;
 
 use crate::ltx::vectors::{field, list, number, sha256, text};
+use crate::support::forward::forward;
 use crate::support::memory::Memory;
 use crate::support::scratch::Scratch;
 use walbrook::restore::{Options, Outcome, RestoreError, Target, restore};
 use walbrook::storage::file::FileStorage;
 use walbrook::storage::{
-    ByteRange, Content, FileInfo, FileName, GenerationFile, GenerationName, Storage, StorageError,
+    ByteRange, FileInfo, FileName, GenerationFile, GenerationName, Storage, StorageError,
 };
 use walbrook::sys::fs::SystemFiles;
 use walbrook::units::{Level, Timestamp};
@@ -145,28 +146,9 @@ impl Kept {
 }
 
 impl Storage for Kept {
+    forward!(ltx: list, read, write, delete, delete_all);
     fn location(&self) -> String {
         "memory".to_owned()
-    }
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.ltx.list(level)
-    }
-    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
-        self.ltx.read(name, range)
-    }
-    fn write(
-        &self,
-        name: FileName,
-        created: Timestamp,
-        content: &dyn Content,
-    ) -> Result<u64, StorageError> {
-        self.ltx.write(name, created, content)
-    }
-    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
-        self.ltx.delete(names)
-    }
-    fn delete_all(&self) -> Result<(), StorageError> {
-        self.ltx.delete_all()
     }
     fn list_generations(&self) -> Result<Vec<GenerationFile>, StorageError> {
         Ok(self.files.iter().map(|(file, _)| *file).collect())

@@ -10,6 +10,7 @@ use crate::restarts::gaps::fill;
 use crate::support::application::Session;
 use crate::support::chance::Chance;
 use crate::support::crash::CrashFiles;
+use crate::support::forward::{forward, is_only_read};
 use crate::support::memory::{Fault, Memory, name};
 use crate::support::place::Place;
 use crate::support::proxy::Proxy;
@@ -17,8 +18,8 @@ use crate::support::rig::{Program, Rig, sqlite, sum_of};
 use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::states::ltx_file;
 use walbrook::restore::{Existing, Options, Outcome, Report, RestoreError, Target, restore};
-use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
-use walbrook::units::{Level, PageSize, Timestamp, Txid, TxidRange};
+use walbrook::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
+use walbrook::units::{Level, PageSize, Txid, TxidRange};
 
 const OUTPUT: &str = "/data/app.db";
 const PAGE: usize = 4096;
@@ -158,27 +159,14 @@ impl Drop for Counted {
 }
 
 impl Storage for Together {
-    fn location(&self) -> String {
-        self.replica.location()
-    }
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.replica.list(level)
-    }
+    forward!(replica: location, list);
+    is_only_read!();
     fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(100));
         let reader = self.replica.read(name, range)?;
         Ok(Box::new(Counted(reader, Arc::clone(&self.under_way))))
-    }
-    fn write(&self, _: FileName, _: Timestamp, _: &dyn Content) -> Result<u64, StorageError> {
-        unreachable!("a restore writes nothing")
-    }
-    fn delete(&self, _: &[FileName]) -> Result<(), StorageError> {
-        unreachable!("a restore deletes nothing")
-    }
-    fn delete_all(&self) -> Result<(), StorageError> {
-        unreachable!("a restore deletes nothing")
     }
 }
 
@@ -279,6 +267,7 @@ fn a_file_that_is_longer_or_shorter_than_it_was_listed_is_damaged() {
 struct Lists(Memory, u64);
 
 impl Storage for Lists {
+    is_only_read!();
     fn location(&self) -> String {
         self.0.location()
     }
@@ -289,15 +278,6 @@ impl Storage for Lists {
     }
     fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
         self.0.read(name, range)
-    }
-    fn write(&self, _: FileName, _: Timestamp, _: &dyn Content) -> Result<u64, StorageError> {
-        unreachable!("a restore writes nothing")
-    }
-    fn delete(&self, _: &[FileName]) -> Result<(), StorageError> {
-        unreachable!("a restore deletes nothing")
-    }
-    fn delete_all(&self) -> Result<(), StorageError> {
-        unreachable!("a restore deletes nothing")
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::forward::forward;
 use crate::support::memory::{Fault, Memory, ltx, name};
 use crate::support::scratch::Scratch;
 use walbrook::restore::{
     Class, Existing, Integrity, Options, Outcome, OutputProblem, RestoreError, Target, restore,
 };
-use walbrook::storage::{ByteRange, Content, FileInfo, FileName, Storage, StorageError};
-use walbrook::units::{Level, Timestamp, TxidRange};
+use walbrook::storage::{ByteRange, FileInfo, FileName, Storage, StorageError};
+use walbrook::units::{Level, TxidRange};
 
 #[test]
 fn what_is_there_decides() {
@@ -332,37 +333,9 @@ impl Listed {
 }
 
 impl Storage for Listed {
-    fn location(&self) -> String {
-        self.memory.location()
-    }
-
+    forward!(memory: location, list, read, write, delete, delete_all);
     fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         Ok(self.listings[asked.min(self.listings.len() - 1)].clone())
-    }
-
-    fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        self.memory.list(level)
-    }
-
-    fn read(&self, name: FileName, range: ByteRange) -> Result<Box<dyn Read + Send>, StorageError> {
-        self.memory.read(name, range)
-    }
-
-    fn write(
-        &self,
-        name: FileName,
-        created: Timestamp,
-        content: &dyn Content,
-    ) -> Result<u64, StorageError> {
-        self.memory.write(name, created, content)
-    }
-
-    fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
-        self.memory.delete(names)
-    }
-
-    fn delete_all(&self) -> Result<(), StorageError> {
-        self.memory.delete_all()
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod application;
 pub(crate) mod chance;
 pub(crate) mod crash;
 pub(crate) mod disk;
+pub(crate) mod forward;
 pub(crate) mod helper;
 pub(crate) mod locks;
 pub(crate) mod memory;
