@@ -13,7 +13,7 @@
 //! back first. So a change counts from the moment its journal is gone, and before that it has not happened.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -95,11 +95,7 @@ impl InPlace {
         if !shared || !locks::try_lock(file, Lock::Write, RESERVED, 1)? {
             return Ok(None);
         }
-        if journal_of(&change.database.path).exists() {
-            return Err(io::Error::other(
-                "its -journal is that of another writer, which was killed",
-            ));
-        }
+        change.remove_unused_journal()?;
         Ok(Some(change))
     }
 }
@@ -113,6 +109,21 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
+    /// Removes a journal whose header was not written yet when its writer was killed: nothing in the database has
+    /// changed, so SQLite, which tells that by the first byte, leaves it where it is.
+    fn remove_unused_journal(&self) -> io::Result<()> {
+        let journal = journal_of(&self.database.path);
+        let mut first = [0];
+        match File::open(&journal).and_then(|mut file| file.read(&mut first)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) if first == [0] => fs::remove_file(&journal),
+            Ok(_) => Err(io::Error::other(
+                "its -journal is that of another writer, which was killed",
+            )),
+        }
+    }
+
     /// Keeps what `pages` hold now, durably: all that will be written or cut off, of a database of `before` pages.
     /// Numbers above that are left out.
     ///

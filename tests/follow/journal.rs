@@ -86,6 +86,18 @@ fn one_that_is_broken_off_has_not_happened() {
             assert!(fs::read(&path).unwrap() == before, "{page_size} {length}");
             let _ = fs::remove_file(&journal);
         }
+        // Killed before its header was written, it is nobody's: the next change goes on over it.
+        for left in [&[][..], &[0; 100], &[&[0; 512], &whole[512..]].concat()] {
+            fs::write(&journal, left).unwrap();
+            drop(begin(&mut InPlace::open(&path).unwrap(), page_size));
+            assert!(!journal.exists());
+            assert!(fs::read(&path).unwrap() == before, "{page_size}");
+        }
+        // A whole one that comes while the database is open is another writer's, and for SQLite to deal with.
+        let mut database = InPlace::open(&path).unwrap();
+        fs::write(&journal, &whole).unwrap();
+        assert!(database.begin().is_err());
+        assert!(journal.exists());
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than anything takes that works; a follower pauses for up to a minute.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+/// Longer than anything takes that works.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often conditions are looked at.
 const POLL: Duration = Duration::from_millis(10);
 
