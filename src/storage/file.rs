@@ -113,20 +113,27 @@ impl FileStorage {
     }
 
     /// Refuses when what was listed is not what stands there now.
-    fn check(&self, seen: &mut Seen) -> Result<(), StorageError> {
-        if seen.holds(self.identity()?) {
-            return Ok(());
+    fn check(&self, state: &mut State) -> Result<(), StorageError> {
+        match state.seen.holds(self.identity()?) {
+            true => Ok(()),
+            false => Err(self.replaced(state)),
         }
-        Err(StorageError::Replaced {
+    }
+
+    /// Nothing is known any more, as another directory stands there.
+    fn replaced(&self, state: &mut State) -> StorageError {
+        state.seen.refuse();
+        state.unsure.clear();
+        StorageError::Replaced {
             location: self.location(),
-        })
+        }
     }
 
     /// Makes the directory of `level` ready for a file and tells whether it was not yet swept by this object.
     /// Holds the lock throughout: a root we create ourselves is not a replaced one.
     fn prepare(&self, level: Level) -> Result<bool, StorageError> {
         let mut state = self.state();
-        self.check(&mut state.seen)?;
+        self.check(&mut state)?;
         let directory = self.level(level);
         let missing = self.missing(&directory)?;
         if !missing.is_empty() {
@@ -135,9 +142,26 @@ impl FileStorage {
                 made = made.and_then(|()| self.fs.set_owner(new, self.directory_owner(new)?));
             }
             made.map_err(|error| failed("create directory", &directory, error))?;
-            state.seen.created(self.identity()?);
+        }
+        if missing.contains(&&*self.root) {
+            let created = self.identity()?;
+            // A disk with a replica may have been mounted over it since.
+            if self.holds_files()? {
+                return Err(self.replaced(&mut state));
+            }
+            state.seen.created(created);
         }
         Ok(state.swept.insert(level))
+    }
+
+    fn holds_files(&self) -> Result<bool, StorageError> {
+        for level in existing(self.fs.directories(&self.files()), &self.files())? {
+            let directory = self.files().join(level);
+            if !existing(self.fs.list(&directory), &directory)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The directories that `directory` lacks to exist, itself first.
@@ -296,10 +320,19 @@ impl Storage for FileStorage {
     ) -> Result<u64, StorageError> {
         let first = self.prepare(name.level)?;
         let path = self.path(name);
-        let _lock = self.lock(&path)?;
+        let lock = self.lock(&path);
+        if lock.is_err() {
+            // What is in the way on a disk that was just mounted is nobody's.
+            self.check(&mut self.state())?;
+        }
+        let _lock = lock?;
         let temporary = temporary::beside(&path);
         let file = self.fs.create(&temporary);
         let file = file.map_err(|error| failed("write", &path, error))?;
+        // On a disk mounted after this there is no temporary that could be renamed.
+        self.check(&mut self.state()).inspect_err(|_| {
+            let _ = self.fs.remove(&temporary);
+        })?;
         if first {
             self.sweep(name.level, &temporary);
         }
@@ -321,7 +354,7 @@ impl Storage for FileStorage {
     }
 
     fn delete(&self, names: &[FileName]) -> Result<(), StorageError> {
-        self.check(&mut self.state().seen)?;
+        self.check(&mut self.state())?;
         for name in names {
             let path = self.path(*name);
             match self.fs.remove(&path) {

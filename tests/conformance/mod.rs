@@ -2,6 +2,7 @@
 //! A backend's own test is a constructor and a call.
 
 mod file;
+mod mounting;
 mod s3;
 mod sftp;
 

@@ -179,7 +179,8 @@ fn with_unwritable_replica(timeout: &str) -> (Rig, Session, crate::support::proc
     let mut session = Session::open(&rig.db());
     let settings = Settings::global(&format!("shutdown-sync-timeout: {timeout}"));
     let process = rig.start_with(Program::Walbrook, &settings);
-    rig.wait_in_sync();
+    // A replica is complete with its snapshot, and level 0 begins a moment later.
+    process.wait_for("synced ");
     fs::rename(rig.level(0), rig.path("aside")).unwrap();
     fs::write(rig.level(0), "in the way").unwrap();
     session.insert("t", 1);

@@ -235,10 +235,18 @@ impl Destination {
     }
 
     /// What was to be written next stands there already. An earlier run that was cut off can have sent it only if
-    /// none of this run is confirmed yet, so the storage is asked anew at most once.
+    /// none of this run is confirmed yet, so the storage is asked anew at most once. A replica that was found empty is
+    /// not any more, and what is there by now is judged by its pages.
     fn contest(&mut self, error: StorageError) -> Finished {
         let reached = self.standing().and_then(|standing| standing.acked);
         match &mut self.doubt {
+            _ if reached.is_none() => {
+                self.position = Position::Unsettled {
+                    remembered: None,
+                    asking: Asking::AfterGap,
+                };
+                Finished::Contested
+            }
             Some(doubt) if !doubt.asked => {
                 doubt.asked = true;
                 self.position = Position::Unsettled {

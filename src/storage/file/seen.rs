@@ -56,12 +56,17 @@ impl Seen {
         let same = |listed: &Listed| listed.root == now || (now.is_none() && !listed.files);
         let holds = !self.refused && self.levels.iter().flatten().all(same);
         if !holds {
-            *self = Seen {
-                refused: true,
-                ..Seen::default()
-            };
+            self.refuse();
         }
         holds
+    }
+
+    /// Forgets all. Nothing holds until the next listing.
+    pub(super) fn refuse(&mut self) {
+        *self = Seen {
+            refused: true,
+            ..Seen::default()
+        };
     }
 }
 
