@@ -3,9 +3,11 @@
 //!
 //! A file appears under its name complete, synced and with its time, or not at all. What was learnt from a
 //! listing holds only for the directory that was listed: when another one stands at the same path (a disk was
-//! unmounted, mounted or swapped), nothing is written or deleted until the replica is listed again.
+//! unmounted, mounted or swapped), nothing is written or deleted until the replica is listed again. A disk that goes
+//! away while it is used is waited for: its mount point is no place for a new replica.
 
 mod hold;
+mod home;
 mod seen;
 
 use std::collections::HashSet;
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::hold::{Hold, Share};
+use self::home::Home;
 use self::seen::Seen;
 use super::exactly::Exactly;
 use super::generations::{self, GenerationFile, GenerationName};
@@ -53,6 +56,7 @@ struct State {
     swept: HashSet<Level>,
     /// Files whose writing ended with an unknown outcome.
     unsure: HashSet<PathBuf>,
+    home: Home,
 }
 
 impl FileStorage {
@@ -106,6 +110,15 @@ impl FileStorage {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("look at", &self.root, error)),
         }
+    }
+
+    /// The file systems of the root and the directories above it, as far as they exist.
+    fn devices(&self) -> impl Iterator<Item = u64> {
+        let identities = self
+            .root
+            .ancestors()
+            .filter_map(|it| self.fs.identity(it).ok());
+        identities.map(|identity| identity.device)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -295,7 +308,15 @@ impl Storage for FileStorage {
         };
         let mut files: Vec<FileInfo> = entries.iter().filter_map(info).collect();
         files.sort_unstable();
-        self.state().seen.listed(level, root, !files.is_empty());
+        let mut state = self.state();
+        if !files.is_empty() {
+            state.home.learn(self.devices());
+        } else if state.home.is_gone(self.devices()) {
+            let reason = "the disk that holds it is not mounted any more: mount it again, or restart walbrook to begin \
+                          a new replica where it was mounted";
+            return Err(failed("list", &self.root, io::Error::other(reason)));
+        }
+        state.seen.listed(level, root, !files.is_empty());
         Ok(files)
     }
 
@@ -348,8 +369,10 @@ impl Storage for FileStorage {
                     error
                 }
             })?;
-        self.state().unsure.remove(&path);
-        self.state().seen.wrote(name.level);
+        let mut state = self.state();
+        state.unsure.remove(&path);
+        state.seen.wrote(name.level);
+        state.home.learn(self.devices());
         Ok(written)
     }
 

@@ -56,8 +56,14 @@ impl Disk {
     /// Mounts what survived. No file on it may be open any more.
     #[track_caller]
     pub(crate) fn mount_again(&self) {
-        eventually(|| output_of(program("umount").arg(&self.mount)));
+        self.unmount();
         self.mount();
+    }
+
+    /// Takes it away. No file on it may be open any more.
+    #[track_caller]
+    pub(crate) fn unmount(&self) {
+        eventually(|| output_of(program("umount").arg(&self.mount)));
     }
 
     /// Takes all the space there is.
@@ -75,8 +81,9 @@ impl Disk {
         std::fs::remove_file(self.mount.join("filler")).unwrap();
     }
 
+    /// Mounts it where it was.
     #[track_caller]
-    fn mount(&self) {
+    pub(crate) fn mount(&self) {
         system(
             Command::new("mount")
                 .args(["-o", "loop"])
