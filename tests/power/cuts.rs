@@ -200,13 +200,17 @@ impl Machine {
         let restored = self.restore(Program::Walbrook, Some(txid));
         let sum = hex(sum_of(&restored));
         if self.witness.number_of(&sum).is_none() {
-            // Its writer may have been killed between the commit and the note.
+            // Its writer may have been killed between the commit, or a VACUUM, and the note.
             let state = sqlite(
                 &restored,
                 "SELECT number FROM progress; PRAGMA integrity_check",
             );
-            let next = self.witness.newest() + 1;
-            assert_eq!(state.trim(), format!("{next}\nok"), "txid {txid}");
+            let newest = self.witness.newest();
+            let may_be = [newest, newest + 1].map(|number| format!("{number}\nok"));
+            assert!(
+                may_be.iter().any(|it| it == state.trim()),
+                "txid {txid}: {state}, not {may_be:?}"
+            );
         }
         std::fs::remove_file(restored).unwrap();
     }
