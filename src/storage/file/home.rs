@@ -28,8 +28,8 @@ impl Home {
         }
     }
 
-    /// Whether a replica without files would be on the disk beneath. `devices` are as before, the directories that do not
-    /// exist left out.
+    /// Whether a replica without files would be on the disk beneath. `devices` are as before, the directories that do
+    /// not exist left out.
     pub(super) fn is_gone(&self, mut devices: impl Iterator<Item = u64>) -> bool {
         let beneath = self.0.as_ref().and_then(|home| home.beneath);
         beneath.is_some() && beneath == devices.next()
