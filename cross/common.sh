@@ -39,3 +39,41 @@ parse_targets() {
   done
   [ ${#targets[@]} -gt 0 ] || { usage >&2; exit 2; }
 }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# missing PACKAGE...: those of Debian's packages that are not installed.
+missing() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+# install PACKAGE...: tried again, since a mirror may be in the middle of an update, and the lists here may be old.
+install() {
+  local log=$tools/apt.log pause
+  mkdir -p "$tools"
+  say "installing $*"
+  for pause in 0 5 15; do
+    sleep "$pause"
+    as_root apt-get -o DPkg::Lock::Timeout=300 update -qq >"$log" 2>&1 || true
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+      install -y -qq --no-install-recommends "$@" >>"$log" 2>&1; then
+      return 0
+    fi
+  done
+  tail -n 20 "$log" >&2
+  die "cannot install $*"
+}
+
+# wheels REQUIREMENTS DIRECTORY: makes the directory a Python environment with these wheels, unless it is one.
+wheels() {
+  ! cmp -s "$1" "$2/installed.txt" || return 0
+  say "installing $(sed -n 's/^\([a-z-]*==[^ ]*\).*/\1/p' "$1" | paste -sd ' ')"
+  rm -rf "$2"
+  mkdir -p "$tools"
+  /usr/bin/python3 -m venv "$2"
+  "$2/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -r "$1"
+  cp "$1" "$2/installed.txt"
+}
