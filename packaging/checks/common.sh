@@ -1,6 +1,8 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # what is set here is used there
 # What the checks share: packages of two releases, and a clean Debian to install them in. Sourced, not run.
 
+# shellcheck source=../common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 checks=$packaging/checks
 scratch=$(mktemp -d)
@@ -28,6 +30,7 @@ debian() {
   if [ ! -e "$base/.complete" ]; then
     say "making a clean Debian (two minutes, once)"
     rm -rf "$base"
+    # shellcheck disable=SC2016 # the variable is apt's
     # From where this machine has its own packages, if it is Debian 12.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 2>/dev/null | head -n 1)
     # shellcheck disable=SC2086 # no mirror, no argument
