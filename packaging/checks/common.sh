@@ -23,9 +23,9 @@ next() {
     WALBROOK_RELEASE=2 WALBROOK_PACKAGES=$scratch/next "$packaging/build" "$1" >/dev/null
 }
 
-# debian DIRECTORY: a clean Debian 12, with systemd, OpenRC, cron and SQLite's shell. Made once, and copied.
+# debian DIRECTORY: a clean Debian 12, with systemd, OpenRC, cron, an SSH server and SQLite's shell. Made once, and copied.
 debian() {
-  local base=$tools/debian extra=adduser,systemd,systemd-sysv,openrc,cron,sqlite3,ca-certificates mirror
+  local base=$tools/debian extra=adduser,systemd,systemd-sysv,openrc,cron,openssh-server,sqlite3,ca-certificates mirror
   [ "$(id -u)" = 0 ] || die "needs root"
   if [ "$(cat "$base/.complete" 2>/dev/null)" != $extra ]; then
     say "making a clean Debian (two minutes, once)"
