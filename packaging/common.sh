@@ -7,6 +7,7 @@ packaging=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$packaging/../cross/common.sh"
 # The packages, beside the directory of the binaries.
 packages=${WALBROOK_PACKAGES:-${out%/cross}/packages}
+case $packages in /*) ;; *) packages=$PWD/$packages ;; esac
 nfpm=$tools/packaging/bin/nfpm
 
 # architecture TARGET COLUMN: a cell of the table `targets` beside this file; nothing for "-".
