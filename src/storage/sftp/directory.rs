@@ -20,17 +20,45 @@ pub(super) fn look_through(
     path: &str,
     each: &mut dyn FnMut(Name),
 ) -> Result<(), Failure> {
-    let open = Packet::request(Kind::OpenDirectory).string(path.as_bytes());
-    let handle = match handle(calls.ask(open)?) {
-        Err(failure) if status::is_missing(&failure) => return Ok(()),
-        handle => handle?,
-    };
-    let looked = read_names(calls, &handle, each);
-    calls.send_and_forget(Packet::request(Kind::Close).string(&handle));
-    match looked {
-        // There are servers that look for the directory only now.
-        Err(failure) if status::is_missing(&failure) => Ok(()),
-        looked => looked,
+    let paths = [path.to_owned()];
+    look_through_all(calls, &paths, &mut |_, name| each(name)).map_err(|(_, failure)| failure)
+}
+
+/// The same for several, of which most may not exist: opened all at once, read in this order. `each` and errors are
+/// given which it is.
+pub(super) fn look_through_all(
+    calls: &Calls,
+    paths: &[String],
+    each: &mut dyn FnMut(usize, Name),
+) -> Result<(), (usize, Failure)> {
+    let open = |path: &String| Packet::request(Kind::OpenDirectory).string(path.as_bytes());
+    let opened = calls
+        .ask_all(paths.iter().map(open).collect())
+        .map_err(|failure| (0, failure))?;
+    let mut result = Ok(());
+    for (which, opened) in opened.into_iter().enumerate() {
+        let looked = there(handle(opened)).and_then(|handle| {
+            let Some(handle) = handle else {
+                return Ok(());
+            };
+            // There are servers that look for the directory only now.
+            let read = match result {
+                Ok(()) => there(read_names(calls, &handle, &mut |name| each(which, name))),
+                Err(_) => Ok(None),
+            };
+            calls.send_and_forget(Packet::request(Kind::Close).string(&handle));
+            read.map(|_| ())
+        });
+        result = result.and(looked.map_err(|failure| (which, failure)));
+    }
+    result
+}
+
+/// None if it is missing.
+fn there<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match result {
+        Err(failure) if status::is_missing(&failure) => Ok(None),
+        result => result.map(Some),
     }
 }
 

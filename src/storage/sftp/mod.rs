@@ -136,6 +136,30 @@ impl SftpStorage {
             .map_err(|failure| self.failed("list", path, failure))
     }
 
+    /// The files of these levels.
+    fn list_levels(&self, levels: Vec<Level>) -> Result<Vec<FileInfo>, StorageError> {
+        let paths: Vec<String> = levels.iter().map(|level| self.level(*level)).collect();
+        let calls = self.calls("list", &paths[0])?;
+        let mut files = Vec::new();
+        directory::look_through_all(&calls, &paths, &mut |which, name| {
+            let txids = parse_file_name(&name.name);
+            if let (Some(txids), Some(entry)) = (txids, entry(name)) {
+                let level = levels[which];
+                files.push(FileInfo {
+                    name: FileName { level, txids },
+                    size: entry.size,
+                    created: entry.modified,
+                });
+            }
+        })
+        .map_err(|(which, failure)| self.failed("list", &paths[which], failure))?;
+        files.sort_unstable();
+        // A directory that changes while it is looked through may show a name twice.
+        files.dedup_by_key(|file| file.name);
+        self.state().seen |= !files.is_empty();
+        Ok(files)
+    }
+
     fn entries(&self, path: &str) -> Result<Vec<Entry>, StorageError> {
         let mut entries = Vec::new();
         self.look_through(path, &mut |name| entries.extend(entry(name)))?;
@@ -199,21 +223,15 @@ impl Storage for SftpStorage {
     }
 
     fn list(&self, level: Level) -> Result<Vec<FileInfo>, StorageError> {
-        let mut files = Vec::new();
-        self.look_through(&self.level(level), &mut |name| {
-            let txids = parse_file_name(&name.name);
-            if let (Some(txids), Some(entry)) = (txids, entry(name)) {
-                files.push(FileInfo {
-                    name: FileName { level, txids },
-                    size: entry.size,
-                    created: entry.modified,
-                });
-            }
-        })?;
-        files.sort_unstable();
-        // A directory that changes while it is looked through may show a name twice.
-        files.dedup_by_key(|file| file.name);
-        self.state().seen |= !files.is_empty();
+        self.list_levels(vec![level])
+    }
+
+    /// Level 0 by itself: only from there files are removed soon after they were merged. The other levels are opened at
+    /// once, as most do not exist.
+    fn list_all(&self) -> Result<Vec<FileInfo>, StorageError> {
+        let (first, others) = Level::all().partition(|level| *level == Level::SYNC);
+        let mut files = self.list_levels(first)?;
+        files.extend(self.list_levels(others)?);
         Ok(files)
     }
 
@@ -254,6 +272,8 @@ impl Storage for SftpStorage {
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
                 self.make_level(&calls, name.level)?;
+                // In a new directory there is nothing to be swept.
+                self.state().swept.insert(name.level);
                 upload.run(&calls, &mut begun)
             }
             written => written,

@@ -290,7 +290,9 @@ impl Upload<'_> {
         };
         *known() = found;
         log::debug!("{}: a rename {found:?} what is there", self.location);
-        let _ = directory::remove(calls, &names);
+        for name in &names {
+            calls.send_and_forget(Packet::request(Kind::Remove).string(name.as_bytes()));
+        }
         Ok(())
     }
 
