@@ -1,5 +1,6 @@
 //! Replicas on SFTP servers: what goes wrong on the way there and on the server, what is said then, and what it costs.
 
+mod client;
 mod lost;
 mod refused;
 mod room;
