@@ -20,7 +20,7 @@ pub(super) fn report(
 ) -> Result<Outcome, CommandError> {
     let state = match outcome {
         restore::Outcome::KeptExisting => {
-            eprintln_unless_closed("database already exists, skipping");
+            options.say("database already exists, skipping");
             return Ok(Outcome::Success);
         }
         restore::Outcome::Restored(report) => State::of(&report, storage, options),
