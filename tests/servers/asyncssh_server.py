@@ -2,10 +2,11 @@
 
 usage: asyncssh_server.py PORT USER UID PASSWORD_FILE AUTHORIZED_KEYS ROOT HOST_KEY...
 
-Everyone is locked into ROOT, and everything is done as UID.
+Everyone is locked into ROOT, and everything is done as UID. A file ROOT/quota holds how many bytes all files may have.
 """
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -33,6 +34,24 @@ class Files(asyncssh.SFTPServer):
 
     def __init__(self, channel: asyncssh.SSHServerChannel) -> None:
         super().__init__(channel, chroot=root)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        """As on a file system with quotas, of which this machine may have none."""
+        if used() + len(data) > allowed():
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return super().write(file_obj, offset, data)
+
+
+def allowed() -> float:
+    try:
+        with open(os.path.join(root, "quota")) as file:
+            return int(file.read())
+    except FileNotFoundError:
+        return float("inf")
+
+
+def used() -> int:
+    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(root) for name in names)
 
 
 async def main() -> None:

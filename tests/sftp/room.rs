@@ -36,6 +36,23 @@ fn a_full_disk_of_the_server_s_holds_replication_up_until_there_is_room() {
     rig.assert_in_sync();
 }
 
+#[test]
+fn an_exhausted_quota_holds_replication_up_until_there_is_more() {
+    let server = SftpServer::start(Kind::AsyncSsh);
+    let quota = server.local().parent().unwrap().join("quota");
+    let rig = Rig::with_replica(Place::on_sftp(&server));
+    let mut session = Session::create(&rig.db());
+    let walbrook = rig.start(Program::Walbrook);
+    walbrook.wait_for("synced ");
+    std::fs::write(&quota, "10000").unwrap();
+    session.insert("t", 500);
+    walbrook.wait_for("quota");
+    std::fs::remove_file(&quota).unwrap();
+    rig.wait_in_sync();
+    walbrook.stop().well();
+    rig.assert_in_sync();
+}
+
 /// What a write fails with.
 #[track_caller]
 fn refusal(storage: &dyn Storage) -> String {
