@@ -123,6 +123,37 @@ fn a_lost_session_is_replaced_for_every_operation() {
     }
 }
 
+/// The failure comes also where no other piece is under way that could tell it.
+#[test]
+fn a_session_that_is_lost_with_the_only_piece_of_a_file_fails_in_time() {
+    use std::io::{self, Write};
+    use walbrook::storage::Content;
+    use walbrook::units::Timestamp;
+
+    struct Short<'a>(&'a SftpServer);
+    impl Content for Short<'_> {
+        fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+            self.0.freeze();
+            let server = self.0.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(1));
+                server.drop_sessions();
+                server.thaw();
+            });
+            out.write_all(b"short")
+        }
+    }
+    let server = SftpServer::start(Kind::OpenSsh);
+    let storage = open(settings(&server, "x"), &network());
+    put(&storage, name(0, 1, 1), b"one");
+    let began = Instant::now();
+    let written = storage.write(name(0, 2, 2), Timestamp::from_millis(0), &Short(&server));
+    let error = written.unwrap_err().to_string();
+    assert!(error.contains("the connection is lost"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{error}");
+    lists_one(&storage);
+}
+
 /// An upload under way when everything dies leaves nothing under its name, and no temporary for ever.
 #[test]
 fn half_an_upload_is_no_file() {

@@ -4,6 +4,7 @@
 //! the one that knows whether the session lives: it sees the child end, and ends it when an answer stays out for
 //! too long, or what comes is not the protocol. After that every caller is told, and the child has been waited for.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -437,12 +438,19 @@ pub(super) struct Calls {
     pub(super) session: Arc<Session>,
     to: Sender<Reply>,
     from: Receiver<Reply>,
+    /// The session is over, of which no more is told.
+    is_over: Cell<bool>,
 }
 
 impl Calls {
     pub(super) fn new(session: Arc<Session>) -> Calls {
         let (to, from) = channel();
-        Calls { session, to, from }
+        Calls {
+            session,
+            to,
+            from,
+            is_over: Cell::new(false),
+        }
     }
 
     /// Sends a request, and gives its number.
@@ -455,12 +463,16 @@ impl Calls {
         let _ = self.session.send(packet, &channel().0);
     }
 
-    /// The next answer to any of the requests under way, of which there must be one.
+    /// The next answer to any of the requests under way, of which there must be one, unless this was the failure that
+    /// there are no more.
     pub(super) fn next(&self) -> Result<(u32, Answer), Failure> {
-        match self.from.recv() {
-            Ok((id, Some(answer))) => Ok((id, answer)),
-            _ => Err(Failure::Over(self.session.shared.wait_for_end())),
+        if !self.is_over.get()
+            && let Ok((id, Some(answer))) = self.from.recv()
+        {
+            return Ok((id, answer));
         }
+        self.is_over.set(true);
+        Err(Failure::Over(self.session.shared.wait_for_end()))
     }
 
     /// Sends requests at once and gives the answers in their order. None may be under way.
