@@ -5,11 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Bytes, Times, conforms, get, ignores_foreign_names, name, names, put, time};
+use super::{
+    Bytes, Meanwhile, Times, conforms, get, ignores_foreign_names, name, names, put, time,
+};
 use crate::support::crash::CrashFiles;
 use crate::support::scratch::Scratch;
 use walbrook::storage::file::{FileStorage, Ownership};
-use walbrook::storage::{Content, Storage, StorageError};
+use walbrook::storage::{Storage, StorageError};
 use walbrook::sys::fs::{FileSystem, Owner, SystemFiles};
 use walbrook::sys::random::unique;
 use walbrook::units::{Level, Timestamp};
@@ -115,16 +117,6 @@ fn another_disk_is_not_written_to_until_listed() {
     assert_eq!(names(&storage, 0), [name(0, 1, 1)]);
     assert_eq!(get(&storage, name(0, 1, 1)), b"one");
     put(&storage, name(0, 2, 2), b"two");
-}
-
-/// What is written while another file is: by `during`, from within.
-struct Meanwhile<'a>(&'a dyn Fn());
-
-impl Content for Meanwhile<'_> {
-    fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        (self.0)();
-        out.write_all(b"long")
-    }
 }
 
 #[test]

@@ -83,6 +83,16 @@ pub(crate) fn names(storage: &dyn Storage, level: u8) -> Vec<FileName> {
     list(storage, level).iter().map(|file| file.name).collect()
 }
 
+/// Content before which something is done, while the file is written already.
+pub(crate) struct Meanwhile<'a>(pub(crate) &'a dyn Fn());
+
+impl Content for Meanwhile<'_> {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        (self.0)();
+        out.write_all(b"content")
+    }
+}
+
 /// Content that is at hand.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use walbrook::storage::{Bounds, Network, Storage};
 use walbrook::sys::clock::SystemClock;
-use walbrook::units::Level;
+use walbrook::units::{Level, Timestamp};
 
 use super::{dropbear, network, open, settings};
-use crate::conformance::{get, name, names, put};
+use crate::conformance::{Meanwhile, get, name, names, put};
 use crate::support::application::Session;
 use crate::support::place::Place;
 use crate::support::process::{Process, eventually, wait_until};
@@ -126,28 +126,24 @@ fn a_lost_session_is_replaced_for_every_operation() {
 /// The failure comes also where no other piece is under way that could tell it.
 #[test]
 fn a_session_that_is_lost_with_the_only_piece_of_a_file_fails_in_time() {
-    use std::io::{self, Write};
-    use walbrook::storage::Content;
-    use walbrook::units::Timestamp;
-
-    struct Short<'a>(&'a SftpServer);
-    impl Content for Short<'_> {
-        fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-            self.0.freeze();
-            let server = self.0.clone();
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_secs(1));
-                server.drop_sessions();
-                server.thaw();
-            });
-            out.write_all(b"short")
-        }
-    }
     let server = SftpServer::start(Kind::OpenSsh);
+    let freeze = || {
+        server.freeze();
+        let server = server.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            server.drop_sessions();
+            server.thaw();
+        });
+    };
     let storage = open(settings(&server, "x"), &network());
     put(&storage, name(0, 1, 1), b"one");
     let began = Instant::now();
-    let written = storage.write(name(0, 2, 2), Timestamp::from_millis(0), &Short(&server));
+    let written = storage.write(
+        name(0, 2, 2),
+        Timestamp::from_millis(0),
+        &Meanwhile(&freeze),
+    );
     let error = written.unwrap_err().to_string();
     assert!(error.contains("the connection is lost"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20), "{error}");
@@ -159,7 +155,6 @@ fn a_session_that_is_lost_with_the_only_piece_of_a_file_fails_in_time() {
 fn half_an_upload_is_no_file() {
     use std::io::{self, Write};
     use walbrook::storage::Content;
-    use walbrook::units::Timestamp;
 
     struct Dying<'a>(&'a SftpServer);
     impl Content for Dying<'_> {

@@ -39,6 +39,8 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    /// Bytes that others had written there before.
+    logged: usize,
 }
 
 impl Process {
@@ -46,6 +48,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn start(command: &mut Command, log: &Path) -> Process {
         let output = File::options().create(true).append(true).open(log).unwrap();
+        let logged = output.metadata().unwrap().len() as usize;
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
@@ -57,6 +60,7 @@ impl Process {
         Process {
             child,
             log: log.to_path_buf(),
+            logged,
         }
     }
 
@@ -78,6 +82,15 @@ impl Process {
         eventually(|| match self.log().contains(text) {
             true => Ok(()),
             false => Err(format!("no {text:?} in:\n{}", self.log())),
+        });
+    }
+
+    /// Waits until it has itself printed `text`, whoever has written to the log before.
+    #[track_caller]
+    pub(crate) fn wait_for_own(&self, text: &str) {
+        wait_until(text, || {
+            let own = std::fs::read(&self.log).unwrap().split_off(self.logged);
+            String::from_utf8_lossy(&own).contains(text)
         });
     }
 

@@ -11,7 +11,7 @@ use weather::Weather;
 
 use crate::support::chance::{Chance, seconds};
 use crate::support::place::Place;
-use crate::support::process::{Ended, Process, wait_until};
+use crate::support::process::{Ended, Process};
 use crate::support::rig::{Program, Rig, Settings, at_txid, sum_of};
 use crate::support::witness::{Witness, hex};
 
@@ -66,8 +66,6 @@ struct Storm<'a> {
     violent: bool,
     // These end before their directory does.
     replicator: Option<Process>,
-    /// What was in the log before its last start, in bytes.
-    logged: usize,
     writers: Vec<Process>,
     witness: Witness,
     rig: Rig,
@@ -116,7 +114,6 @@ impl<'a> Storm<'a> {
             settings,
             violent,
             replicator: None,
-            logged: 0,
             writers: Vec::new(),
             witness,
             rig,
@@ -147,8 +144,6 @@ impl<'a> Storm<'a> {
     /// Starts whom the last accident has ended.
     fn repopulate(&mut self) {
         if self.replicator.is_none() {
-            let log = std::fs::read(self.rig.log(Program::Walbrook));
-            self.logged = log.unwrap_or_default().len();
             let started = self.rig.start_with(Program::Walbrook, &self.settings);
             self.replicator = Some(started);
         }
@@ -167,21 +162,11 @@ impl<'a> Storm<'a> {
     fn stop_replicator(&mut self) {
         self.clear_up();
         if let Some(replicator) = self.replicator.take() {
-            self.end(replicator);
+            end(replicator);
         }
         if self.chance.once_in(2) {
             self.rig.once();
         }
-    }
-
-    /// Stops it in order, which it knows of only once it has begun.
-    fn end(&self, replicator: Process) -> Ended {
-        wait_until("begun", || {
-            let log = replicator.log();
-            let new = log.get(self.logged..);
-            new.is_some_and(|lines| lines.contains("replicating to"))
-        });
-        replicator.stop().well()
     }
 
     fn kill_writer(&mut self) {
@@ -212,7 +197,7 @@ impl<'a> Storm<'a> {
         }
         self.witness.note();
         if let Some(replicator) = self.replicator.take() {
-            let ended = self.end(replicator);
+            let ended = end(replicator);
             assert!(!ended.log.contains("panicked"), "{}", ended.log);
         }
         let last = self.witness.last();
@@ -256,4 +241,10 @@ impl<'a> Storm<'a> {
             .restore_from(&self.shelter, program, &at_txid(txid));
         restored.unwrap_or_else(|error| panic!("{program:?} cannot restore {txid:?}: {error}"))
     }
+}
+
+/// Stops it in order, which it knows of only once it has begun.
+fn end(replicator: Process) -> Ended {
+    replicator.wait_for_own("replicating to");
+    replicator.stop().well()
 }

@@ -136,12 +136,16 @@ fn is_there(calls: &Calls, path: &str, failure: Failure) -> Result<(), Failure> 
     }
 }
 
+/// The request to remove a file.
+pub(super) fn removal(path: &str) -> Packet {
+    Packet::request(Kind::Remove).string(path.as_bytes())
+}
+
 /// Removes files, the first ones first; those that are gone are fine. After an error gives which it was.
 pub(super) fn remove(calls: &Calls, paths: &[String]) -> Result<(), (String, Failure)> {
     for batch in paths.chunks(REMOVED_AT_ONCE) {
-        let remove = |path: &String| Packet::request(Kind::Remove).string(path.as_bytes());
         let answers = calls
-            .ask_all(batch.iter().map(remove).collect())
+            .ask_all(batch.iter().map(|path| removal(path)).collect())
             .map_err(|failure| (batch[0].clone(), failure))?;
         for (path, answer) in batch.iter().zip(answers) {
             match done(answer) {

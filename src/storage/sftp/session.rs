@@ -438,7 +438,7 @@ pub(super) struct Calls {
     pub(super) session: Arc<Session>,
     to: Sender<Reply>,
     from: Receiver<Reply>,
-    /// The session is over, of which no more is told.
+    /// The session is over. That is told once for each request that was under way, and there may have been one alone.
     is_over: Cell<bool>,
 }
 
@@ -463,8 +463,8 @@ impl Calls {
         let _ = self.session.send(packet, &channel().0);
     }
 
-    /// The next answer to any of the requests under way, of which there must be one, unless this was the failure that
-    /// there are no more.
+    /// The next answer to any of the requests under way, of which there must be one. Once the session is over there is
+    /// none any more, and this fails however often it is called.
     pub(super) fn next(&self) -> Result<(u32, Answer), Failure> {
         if !self.is_over.get()
             && let Ok((id, Some(answer))) = self.from.recv()

@@ -291,7 +291,7 @@ impl Upload<'_> {
         *known() = found;
         log::debug!("{}: a rename {found:?} what is there", self.location);
         for name in &names {
-            calls.send_and_forget(Packet::request(Kind::Remove).string(name.as_bytes()));
+            calls.send_and_forget(directory::removal(name));
         }
         Ok(())
     }
