@@ -9,6 +9,7 @@ packaging=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 packages=${WALBROOK_PACKAGES:-${out%/cross}/packages}
 case $packages in /*) ;; *) packages=$PWD/$packages ;; esac
 nfpm=$tools/packaging/bin/nfpm
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$repo/Cargo.toml" | head -n 1)
 
 # architecture TARGET COLUMN: a cell of the table `targets` beside this file; nothing for "-".
 architecture() {

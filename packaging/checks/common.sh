@@ -7,7 +7,6 @@
 checks=$packaging/checks
 scratch=$(mktemp -d)
 trap 'rm -rf --one-file-system "$scratch"' EXIT
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$repo/Cargo.toml" | head -n 1)
 
 # The package of this glob, of which there must be one.
 the() {
@@ -40,6 +39,12 @@ debian() {
     echo $extra >"$base/.complete"
   fi
   cp -a --reflink=auto "$base" "$1"
+}
+
+# bring_inside PART ROOT: puts what the part runs in the clean system there, as /inside.
+bring_inside() {
+  cp "$checks/$1-inside" "$2/inside"
+  cp "$checks/inside.sh" "$2/inside.sh"
 }
 
 # boot ROOT COMMAND: boots it as a container with systemd, which runs the command and powers off. Fails if the command did,

@@ -68,18 +68,13 @@ group_add_next() {
 user_add() { echo "$1:x:${2:-32768}:$3:$4:/var/run/$1:/bin/false" >>"${IPKG_INSTROOT:-}/etc/passwd"; }
 
 # What a package's list has in /etc/init.d is enabled and started, and the other way round.
-_scripts() { grep -hs '^/etc/init.d/' /usr/lib/opkg/info/walbrook.list /lib/apk/packages/walbrook.list; }
-default_postinst() {
+# _scripts FIRST THEN: tells them both; the first is left out in an upgrade.
+_scripts() {
   local script
-  for script in $(_scripts); do
-    [ "${PKG_UPGRADE:-}" = 1 ] || "$script" enable
-    "$script" start
+  for script in $(grep -hs '^/etc/init.d/' /usr/lib/opkg/info/walbrook.list /lib/apk/packages/walbrook.list); do
+    [ "${PKG_UPGRADE:-}" = 1 ] || "$script" "$1"
+    "$script" "$2"
   done
 }
-default_prerm() {
-  local script
-  for script in $(_scripts); do
-    [ "${PKG_UPGRADE:-}" = 1 ] || "$script" disable
-    "$script" stop
-  done
-}
+default_postinst() { _scripts enable start; }
+default_prerm() { _scripts disable stop; }
