@@ -60,7 +60,10 @@ impl Reason {
 
 /// Why a command failed: `Error: …` on stderr.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct CommandError {
+pub(crate) struct CommandError(Box<Told>); // by a pointer: every `?` of every command moves it
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Told {
     message: String,
     reason: Reason,
     try_command: Option<String>,
@@ -70,48 +73,47 @@ pub(crate) struct CommandError {
 impl CommandError {
     /// An error that says `message`, a sentence without a full stop.
     pub(crate) fn new(message: impl Into<String>) -> CommandError {
-        CommandError {
+        CommandError(Box::new(Told {
             message: message.into(),
             reason: Reason::Failed,
             try_command: None,
             output_closed: false,
-        }
+        }))
     }
 
     /// Adds a command line that would do what was meant: a second line, `Try: …`.
     #[must_use]
-    pub(crate) fn with_try(self, command: impl Into<String>) -> CommandError {
-        CommandError {
-            try_command: Some(command.into()),
-            ..self
-        }
+    pub(crate) fn with_try(mut self, command: impl Into<String>) -> CommandError {
+        self.0.try_command = Some(command.into());
+        self
     }
 
     /// Says of which kind it is.
     #[must_use]
-    pub(crate) fn of(self, reason: Reason) -> CommandError {
-        CommandError { reason, ..self }
+    pub(crate) fn of(mut self, reason: Reason) -> CommandError {
+        self.0.reason = reason;
+        self
     }
 
     /// Of which kind it is.
     pub(crate) fn reason(&self) -> Reason {
-        self.reason
+        self.0.reason
     }
 
     /// The command line to try instead.
     pub(crate) fn try_command(&self) -> Option<&str> {
-        self.try_command.as_deref()
+        self.0.try_command.as_deref()
     }
 
     /// Whether the reader of stdout went away (`walbrook … | head`). That is no failure.
     pub(crate) fn is_output_closed(&self) -> bool {
-        self.output_closed
+        self.0.output_closed
     }
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -120,10 +122,9 @@ impl std::error::Error for CommandError {}
 /// Of writing to stdout; other input and output has better errors than these.
 impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> CommandError {
-        CommandError {
-            output_closed: error.kind() == io::ErrorKind::BrokenPipe,
-            ..CommandError::new(format!("cannot write to stdout: {error}"))
-        }
+        let mut failed = CommandError::new(format!("cannot write to stdout: {error}"));
+        failed.0.output_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        failed
     }
 }
 

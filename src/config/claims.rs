@@ -52,9 +52,10 @@ impl fmt::Display for Collision {
 
 impl From<Collision> for ConfigError {
     fn from(collision: Collision) -> ConfigError {
-        ConfigError {
-            position: collision.position,
-            ..ConfigError::new(Problem::Conflict(collision.message))
+        let problem = Problem::Conflict(collision.message);
+        match collision.position {
+            Some(position) => ConfigError::at(position, problem),
+            None => ConfigError::new(problem),
         }
     }
 }

@@ -9,13 +9,13 @@ use super::yaml::{Position, YamlError};
 
 /// A configuration that cannot be used. Nothing was started.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ConfigError {
-    /// The file, where there is one.
-    pub file: Option<PathBuf>,
-    /// The place in it, where there is one.
-    pub position: Option<Position>,
-    /// What is wrong.
-    pub problem: Problem,
+pub struct ConfigError(Box<Located>); // by a pointer: every `?` of the configuration moves it
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Located {
+    file: Option<PathBuf>,
+    position: Option<Position>,
+    problem: Problem,
 }
 
 /// What is wrong with a configuration.
@@ -78,18 +78,26 @@ pub enum Problem {
 
 impl ConfigError {
     pub(super) fn new(problem: Problem) -> ConfigError {
-        ConfigError {
+        ConfigError(Box::new(Located {
             file: None,
             position: None,
             problem,
-        }
+        }))
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
+    pub(super) fn without_place(self) -> ConfigError {
+        ConfigError::new(self.0.problem)
     }
 
     pub(super) fn at(position: Position, problem: Problem) -> ConfigError {
-        ConfigError {
-            position: Some(position),
-            ..ConfigError::new(problem)
-        }
+        let mut error = ConfigError::new(problem);
+        error.0.position = Some(position);
+        error
     }
 
     pub(super) fn invalid(position: Position, key: &str, reason: impl Into<String>) -> ConfigError {
@@ -97,11 +105,9 @@ impl ConfigError {
         ConfigError::at(position, Problem::InvalidValue { key, reason })
     }
 
-    pub(super) fn in_file(self, file: &Path) -> ConfigError {
-        ConfigError {
-            file: Some(file.to_owned()),
-            ..self
-        }
+    pub(super) fn in_file(mut self, file: &Path) -> ConfigError {
+        self.0.file = Some(file.to_owned());
+        self
     }
 }
 
@@ -114,8 +120,8 @@ impl From<YamlError> for ConfigError {
 /// `FILE:LINE:COLUMN: what is wrong; what to do`.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_place(f, self.file.as_deref(), self.position)?;
-        self.problem.fmt(f)
+        write_place(f, self.0.file.as_deref(), self.0.position)?;
+        self.0.problem.fmt(f)
     }
 }
 

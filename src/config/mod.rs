@@ -96,7 +96,7 @@ impl Config {
             path_position: start,
         };
         claims::check(std::slice::from_ref(&placed), &mut Vec::new())
-            .map_err(|error| ConfigError::new(error.problem))?;
+            .map_err(ConfigError::without_place)?;
         let databases = vec![placed.database];
         Ok(Config {
             network: model::bounds_for(

@@ -348,9 +348,9 @@ fn files_are_looked_for_in_order() {
     assert_eq!(error.to_string(), expected);
     std::fs::write(&ours, [0xff, 0xfe]).unwrap();
     let error = Config::load(Some(&ours), true).unwrap_err();
-    assert!(matches!(error.problem, Problem::Unreadable(_)), "{error}");
+    assert!(matches!(error.problem(), Problem::Unreadable(_)), "{error}");
     let error = Config::load(Some(&directory), true).unwrap_err();
-    assert!(matches!(error.problem, Problem::Unreadable(_)), "{error}");
+    assert!(matches!(error.problem(), Problem::Unreadable(_)), "{error}");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
