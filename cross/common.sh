@@ -40,6 +40,50 @@ parse_targets() {
   [ ${#targets[@]} -gt 0 ] || { usage >&2; exit 2; }
 }
 
+# Has cargo use Debian's Rust, whatever else is installed. Building the standard library needs what stable Rust hides
+# otherwise.
+debian_rust() {
+  export PATH="$tools/python/bin:/usr/bin:/bin" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out"
+  unset RUSTUP_TOOLCHAIN RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC_WRAPPER CARGO_BUILD_RUSTFLAGS
+  # Nothing that a user has set for compilers of C is meant for these.
+  unset CFLAGS CXXFLAGS CC CXX LDFLAGS SOURCE_DATE_EPOCH
+}
+
+# wrap FILE: has the functions __wrap_NAME of cross/FILE.c replace those called NAME.
+wrap() {
+  local object=$out/$target/$1.o function
+  "$tools/python/bin/python" -m ziglang cc -target "$(field "$name" 5)" "-mcpu=$(field "$name" 6)" -Os -Wall -Werror \
+    -fno-pic -fno-asynchronous-unwind-tables -ffunction-sections -c "$cross/$1.c" -o "$object"
+  flags+=$'\x1f'-Clink-arg=$object
+  for function in $(readelf -sW "$object" | sed -n 's/.* __wrap_//p'); do
+    flags+=$'\x1f'-Clink-arg=-Wl,--wrap=$function
+  done
+}
+
+# fit TARGET: sets `name`, Rust's `target`, and the `flags` and `cflags` without which nothing for it can be linked or would
+# be right.
+fit() {
+  name=$1 target=$(field "$1" 2)
+  mkdir -p "$out/$target"
+  # Crt1.o and libc come from zig, not from Rust.
+  flags=-Clink-self-contained=no
+  flags+=$'\x1f'-Ctarget-feature=+crt-static
+  flags+=$'\x1f'-Crelocation-model=static
+  cflags=-fno-pic
+  unset RUST_LIBC_UNSTABLE_MUSL_V1_2_3
+  case $name in
+    x86_64 | aarch64 | riscv64) ;;
+    *)
+      # A 64-bit time_t, as musl itself has since 1.2: for the libc crate, for the one in the standard library, and for
+      # what that one misses.
+      flags+=$'\x1f'--cfg$'\x1f'libc_unstable_musl_v1_2
+      export RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1
+      wrap futex
+      ;;
+  esac
+  case $name in mips*) wrap dlsym ;; esac
+}
+
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # missing PACKAGE...: those of Debian's packages that are not installed.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{End, catches_up, goes_on, replicated_until, replicating};
 use crate::support::application::{Load, Session};
 use crate::support::process::{output_of, wait_until};
-use crate::support::rig::{Program, Rig, Settings, sqlite};
+use crate::support::rig::{Program, Rig, Settings, program, sqlite};
 
 /// Damages the replica while we are stopped; the next start makes it whole.
 #[track_caller]
@@ -164,8 +164,7 @@ fn an_unwritable_replica_loses_nothing() {
     let text = Settings::default().text(&[(&rig.db(), &rig.replica())]);
     fs::write(&config, text).unwrap();
     give_to_nobody(&rig);
-    let walbrook = env!("CARGO_BIN_EXE_walbrook");
-    let mut command = as_nobody(&[Path::new(walbrook)]);
+    let mut command = as_nobody(&[&program()]);
     command.args(["replicate", "-config"]).arg(config);
     let process = rig.run(&mut command);
     session.insert("t", 2);

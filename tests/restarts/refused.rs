@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::accidents::{as_nobody, give_to_nobody, set_mode};
 use crate::support::application::Session;
 use crate::support::process::{Ended, Process, eventually, output_of};
-use crate::support::rig::{Program, Rig, Settings, sqlite};
+use crate::support::rig::{Program, Rig, Settings, program, sqlite};
 
 /// Starts with two databases, of which the second is the good one.
 fn start_with_bad(rig: &Rig, bad: &Path) -> Process {
@@ -121,7 +121,7 @@ fn a_database_without_permission_is_refused() {
     give_to_nobody(&rig);
     std::os::unix::fs::chown(&bad, Some(0), Some(0)).unwrap();
     set_mode(&bad, 0o600);
-    let mut command = as_nobody(&[Path::new(env!("CARGO_BIN_EXE_walbrook"))]);
+    let mut command = as_nobody(&[&program()]);
     let process = rig.run(command.args(["replicate", "-config"]).arg(config));
     is_refused_for_good(&rig, process, "run it as the application's user");
 }

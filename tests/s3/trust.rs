@@ -14,17 +14,18 @@ use super::{network, open, settings};
 use crate::conformance::{get, name, put};
 use crate::support::process::output_of;
 use crate::support::proxy::Proxy;
+use crate::support::rig::Program;
 use crate::support::s3::{Kind, S3Server, Tls};
 use crate::support::scratch::Scratch;
 
 /// The program, listing a replica that has one file. It knows no keys and trusts nobody in particular.
-fn program(server: &S3Server) -> Command {
+fn listing(server: &S3Server) -> Command {
     let path = server.fresh_path();
     server.put(
         &format!("{path}/0000/0000000000000001-0000000000000001.ltx"),
         b"x",
     );
-    let mut command = Command::new(env!("CARGO_BIN_EXE_walbrook"));
+    let mut command = Program::Walbrook.command();
     let (bucket, endpoint, region) = (server.bucket(), server.endpoint(), server.region());
     command.arg("ltx").arg(format!(
         "s3://{bucket}/{path}?endpoint={endpoint}&region={region}"
@@ -39,7 +40,7 @@ fn program(server: &S3Server) -> Command {
 }
 
 fn with_keys(server: &S3Server) -> Command {
-    let mut command = program(server);
+    let mut command = listing(server);
     command.env("AWS_ACCESS_KEY_ID", server.access_key_id());
     command.env("AWS_SECRET_ACCESS_KEY", server.secret_access_key());
     command
@@ -213,12 +214,12 @@ fn keys_that_are_refused_are_fetched_once_more() {
         format!("[default]\ncredential_process = {}\n", file("keys")),
     )
     .unwrap();
-    works(program(&server).env("AWS_CONFIG_FILE", file("config")));
+    works(listing(&server).env("AWS_CONFIG_FILE", file("config")));
     assert_eq!(fs::read_to_string(file("log")).unwrap(), "asked\nasked\n");
     // Once, and not over and over.
     fs::write(file("2"), keys("GKyesterday")).unwrap();
     fs::remove_file(file("log")).unwrap();
-    let error = output_of(program(&server).env("AWS_CONFIG_FILE", file("config"))).unwrap_err();
+    let error = output_of(listing(&server).env("AWS_CONFIG_FILE", file("config"))).unwrap_err();
     assert!(
         error.contains("access-key-id") && !error.contains(&server.secret_access_key()),
         "{error}"
@@ -249,7 +250,8 @@ fn no_secret_is_logged() {
         secrets[2]
     );
     fs::write(&config, text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_walbrook"))
+    let output = Program::Walbrook
+        .command()
         .args(["restore", "-config"])
         .arg(&config)
         .args(["-o"])

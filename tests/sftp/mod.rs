@@ -6,13 +6,13 @@ mod refused;
 mod room;
 mod slow;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use walbrook::storage::sftp::{SftpSettings, SftpStorage};
 use walbrook::storage::{Bounds, Network};
 use walbrook::sys::clock::SystemClock;
 
+use crate::support::rig::program;
 use crate::support::sftp::SftpServer;
 
 /// A replica in a directory of this name, opened by the user's key.
@@ -43,6 +43,5 @@ pub(crate) fn network() -> Arc<Network> {
 
 /// The replica. The program under test tells passwords, not the test.
 pub(crate) fn open(settings: SftpSettings, network: &Arc<Network>) -> SftpStorage {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_walbrook"));
-    SftpStorage::new(settings, network).with_helper(program)
+    SftpStorage::new(settings, network).with_helper(program())
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use walbrook::ltx::Decoder;
 
 use super::Bench;
+use crate::support::rig::program;
 
 /// The program, replicating a bench's database to a directory beside it.
 struct Daemon {
@@ -20,7 +21,7 @@ impl Daemon {
     fn start(bench: &Bench, wrapper: &[&str]) -> Daemon {
         let log = bench.scratch.path().join("log");
         let mut words: Vec<String> = wrapper.iter().map(ToString::to_string).collect();
-        words.push(env!("CARGO_BIN_EXE_walbrook").to_string());
+        words.push(program().display().to_string());
         words.extend([
             "replicate".to_string(),
             "-log-level".to_string(),

@@ -17,6 +17,12 @@ pub(crate) fn required(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/run"))
 }
 
+/// The program under test: the one that cargo built, unless `WALBROOK_TEST_PROGRAM` names another build of it.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("WALBROOK_TEST_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_walbrook").into(), PathBuf::from)
+}
+
 /// A program that replicates and restores.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Program {
@@ -33,9 +39,9 @@ impl Program {
     #[track_caller]
     pub(crate) fn command(self) -> Command {
         Command::new(match self {
-            Program::Walbrook => env!("CARGO_BIN_EXE_walbrook").to_string(),
-            Program::Litestream17 => required("WALBROOK_TEST_LITESTREAM_0_5_17"),
-            Program::Litestream15 => required("WALBROOK_TEST_LITESTREAM_0_5_15"),
+            Program::Walbrook => program(),
+            Program::Litestream17 => required("WALBROOK_TEST_LITESTREAM_0_5_17").into(),
+            Program::Litestream15 => required("WALBROOK_TEST_LITESTREAM_0_5_15").into(),
         })
     }
 
