@@ -38,9 +38,19 @@ fn relay(rig: &Rig, programs: [Program; 4], end: End, memory: Memory, settings: 
         let process = rig.start_with(program, settings);
         wait_until_replicating(rig, &process, program);
         load.wait_for(40);
+        // If the WAL begins anew while nobody watches, Litestream goes on at the beginning of the new one, even if it had
+        // not seen the end of the old one.
+        let must_watch = program == Program::Litestream17;
+        if must_watch {
+            load.pause();
+        }
         finish(process, end);
         // The same program again: what was written in between must not be lost either.
         let process = rig.start_with(program, settings);
+        if must_watch {
+            process.wait_for_own("msg=verify");
+            load.go();
+        }
         wait_until_replicating(rig, &process, program);
         load.wait_for(20);
         load.pause();
