@@ -60,8 +60,8 @@ wrap() {
   done
 }
 
-# fit TARGET: sets `name`, Rust's `target`, and the `flags` and `cflags` without which nothing for it can be linked or would
-# be right.
+# fit TARGET: sets `name`, Rust's `target`, and the `flags` and `cflags` without which nothing for it could be linked, or
+# would be right.
 fit() {
   name=$1 target=$(field "$1" 2)
   mkdir -p "$out/$target"
