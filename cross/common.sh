@@ -43,6 +43,7 @@ parse_targets() {
 # Has cargo use Debian's Rust, whatever else is installed. Building the standard library needs what stable Rust hides
 # otherwise.
 debian_rust() {
+  cmp -s "$cross/requirements.txt" "$tools/python/installed.txt" || die "run cross/bootstrap first"
   export PATH="$tools/python/bin:/usr/bin:/bin" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out"
   unset RUSTUP_TOOLCHAIN RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC_WRAPPER CARGO_BUILD_RUSTFLAGS
   # Nothing that a user has set for compilers of C is meant for these.
@@ -51,13 +52,13 @@ debian_rust() {
 
 # wrap FILE: has the functions __wrap_NAME of cross/FILE.c replace those called NAME.
 wrap() {
-  local object=$out/$target/$1.o function
+  local object=$out/$target/$1.o functions function
   "$tools/python/bin/python" -m ziglang cc -target "$(field "$name" 5)" "-mcpu=$(field "$name" 6)" -Os -Wall -Werror \
     -fno-pic -fno-asynchronous-unwind-tables -ffunction-sections -c "$cross/$1.c" -o "$object"
   flags+=$'\x1f'-Clink-arg=$object
-  for function in $(readelf -sW "$object" | sed -n 's/.* __wrap_//p'); do
-    flags+=$'\x1f'-Clink-arg=-Wl,--wrap=$function
-  done
+  # Apart from the loop, so that a failure ends it all: without what is replaced some programs would work, but wrongly.
+  functions=$(readelf -sW "$object" | sed -n 's/.* __wrap_//p')
+  for function in $functions; do flags+=$'\x1f'-Clink-arg=-Wl,--wrap=$function; done
 }
 
 # fit TARGET: sets `name`, Rust's `target`, and the `flags` and `cflags` without which nothing for it could be linked, or
